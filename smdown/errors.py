@@ -1,0 +1,33 @@
+"""Every error that a user can cause: one line that says what was got, what was wanted and what to do."""
+
+
+class SmdownError(Exception):
+    """Base of all errors that smdown raises on purpose; the command line prints them without a traceback."""
+
+
+class ConfigError(SmdownError, ValueError):
+    """A project file, profile or option that cannot be used as it stands."""
+
+
+class InputError(SmdownError, ValueError):
+    """An input file that is missing, unreadable or not what its configuration says."""
+
+
+class GridError(SmdownError, ValueError):
+    """Grids, windows or coordinate systems that do not fit each other."""
+
+
+class CubeError(SmdownError, ValueError):
+    """A Zarr cube that is missing, damaged, misaligned with a write, or made by another configuration."""
+
+
+class BundleError(SmdownError, ValueError):
+    """A model bundle that cannot be read or does not fit the project."""
+
+
+class ResourceError(SmdownError, RuntimeError):
+    """Work that the given cluster, memory or disk cannot hold."""
+
+
+class IncompleteError(SmdownError, RuntimeError):
+    """A stage that ended with failed tiles; the finished ones are kept and a rerun takes up the rest."""
