@@ -1,0 +1,213 @@
+"""The only loop that runs a plan: bounded work in flight, retries, progress, a clean stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import sys
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+
+from distributed import Client, Future, as_completed
+
+from smdown.errors import IncompleteError, SmdownError
+from smdown.plan import Plan, Receipt, TileTask
+from smdown.runtime.client import check_memory
+from smdown.runtime.progress import Progress
+
+
+@dataclass
+class Outcome:
+    """What became of a plan.
+
+    Parameters
+    ----------
+    stage : str
+        Name of the stage.
+    total, skipped : int
+        Tasks of the whole, and those that an earlier run had finished.
+    receipts : list of Receipt
+        Of the tasks that finished now.
+    failed : dict
+        Reason in one line, by task, of those that failed every time.
+    seconds : float
+        Wall time.
+    bytes_planned : int
+        Memory of one task, as planned.
+    """
+
+    stage: str
+    total: int
+    skipped: int
+    bytes_planned: int
+    receipts: list[Receipt] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def pixels(self) -> int:
+        """Pixels written now."""
+        return sum(r.pixels for r in self.receipts)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the tasks want the user to hear."""
+        return [note for r in self.receipts for note in r.notes]
+
+    def as_json(self) -> dict[str, float | int | dict[str, str]]:
+        """Return the stage's entry of ``run.json``."""
+        return {
+            "seconds": round(self.seconds, 3),
+            "pixels": self.pixels,
+            "mpx_s": round(self.pixels / 1e6 / self.seconds, 4) if self.seconds > 0 else 0.0,
+            "bytes_planned": self.bytes_planned,
+            "bytes_peak": max((r.peak_bytes for r in self.receipts), default=0),
+            "tiles_total": self.total,
+            "tiles_done": len(self.receipts),
+            "tiles_skipped": self.skipped,
+            "tiles_failed": len(self.failed),
+            "failed": self.failed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task failed every time, in one line."""
+
+    reason: str
+
+
+def attempt(run: Callable[..., Receipt], task: TileTask, retries: int) -> Receipt | Failure:
+    """Run one task, again where it fails by accident; add wall time and peak memory to its receipt.
+
+    The failure is returned, not raised: it is a result like any other, and the rest of the plan goes on.
+    """
+    start = time.perf_counter()
+    for left in range(retries, -1, -1):
+        try:
+            receipt = run(task)
+        except SmdownError as error:
+            return Failure(_one_line(error))
+        except Exception as error:  # noqa: BLE001 - a task may fail in any way
+            if left == 0:
+                return Failure(f"{type(error).__name__}: {_one_line(error)}")
+        else:
+            return dataclasses.replace(receipt, seconds=time.perf_counter() - start, peak_bytes=_peak_bytes())
+    raise AssertionError
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that this process has held since it began."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:400] or type(error).__name__
+
+
+def execute(plan: Plan, client: Client | None, progress: Progress, *, retries: int = 2) -> Outcome:
+    """Run every task of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to run.
+    client : distributed.Client, optional
+        Where; None runs the tasks here, one after another.
+    progress : Progress
+        Who hears of it.
+    retries : int
+        How often a failed task is tried again.
+
+    Returns
+    -------
+    Outcome
+        Receipts, failures and times. A failed task does not stop the others.
+
+    Raises
+    ------
+    ResourceError
+        If a task may need more memory than a worker has.
+    IncompleteError
+        If the user interrupts: tasks in flight have been finished by then.
+    """
+    check_memory(plan, client)
+    outcome = Outcome(plan.stage, plan.total, plan.done, plan.task_bytes)
+    start = time.perf_counter()
+    with progress.stage(plan.stage, plan.total, plan.done) as bar:
+        results = _serially(plan, retries) if client is None else _on_cluster(plan, client, retries)
+        try:
+            for task, result in results:
+                if isinstance(result, Receipt):
+                    outcome.receipts.append(result)
+                    bar.advance(result)
+                else:
+                    outcome.failed[task.key] = result.reason
+                    bar.fail(task.key, result.reason)
+        except KeyboardInterrupt:
+            results.close()
+            left = len(plan.tasks) - len(outcome.receipts)
+            raise IncompleteError(
+                f"stopped in stage {plan.stage} with {left} of {plan.total} tasks left; "
+                "run the same command again to go on"
+            ) from None
+        finally:
+            outcome.seconds = time.perf_counter() - start
+    return outcome
+
+
+_Results = Generator[tuple[TileTask, Receipt | Failure], None, None]
+
+
+def _serially(plan: Plan, retries: int) -> _Results:
+    for task in plan.tasks:
+        yield task, attempt(plan.run, task, retries)
+
+
+def _on_cluster(plan: Plan, client: Client, retries: int) -> _Results:
+    queue = iter(plan.tasks)
+    running: dict[str, TileTask] = {}
+    finished = as_completed()
+    try:
+        for task in queue:
+            _submit(plan, task, client, retries, running, finished)
+            if len(running) >= _slots(client):
+                break
+        for future in finished:
+            task = running.pop(future.key)
+            yield task, _result(future)
+            for following in queue:
+                _submit(plan, following, client, retries, running, finished)
+                if len(running) >= _slots(client):
+                    break
+    except (KeyboardInterrupt, GeneratorExit):
+        _drain(finished, running)
+        raise
+
+
+def _slots(client: Client) -> int:
+    """Tasks in flight: each thread has one at work and one waiting, so none is idle while the client thinks."""
+    return 2 * max(1, sum(client.nthreads().values()))
+
+
+def _submit(
+    plan: Plan, task: TileTask, client: Client, retries: int, running: dict[str, TileTask], finished: as_completed
+) -> None:
+    future = client.submit(attempt, plan.run, task, retries, pure=False)
+    running[future.key] = task
+    finished.add(future)
+
+
+def _result(future: Future) -> Receipt | Failure:
+    if future.status == "finished":
+        result: Receipt | Failure = future.result()
+        return result
+    error = future.exception()
+    return Failure(f"its worker was lost ({type(error).__name__}: {_one_line(error)})" if error else future.status)
+
+
+def _drain(finished: as_completed, running: dict[str, TileTask]) -> None:
+    """Wait for what is in flight, so that no tile is left half done."""
+    while running:
+        running.pop(next(finished).key, None)
