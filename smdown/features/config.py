@@ -1,0 +1,114 @@
+"""What a project file says of its drivers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Resampling = Literal["auto", "cubic", "average", "bilinear", "nearest"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Driver(_Model):
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", description="Name of the driver; unique.")
+    source: str = Field(description="Source that it is made from.")
+    units: str = Field("", description="Units; those of the source's variable where left out.")
+    required: bool = Field(True, description="Whether a pixel without it is left out of the map; else it is imputed.")
+
+
+class SourceDriver(_Driver):
+    """A variable of a source, as it is."""
+
+    kind: Literal["source"] = "source"
+    variable: str = Field(description="Variable of the source.")
+    resampling: Resampling = Field("auto", description="auto: cubic when refining, area average when coarsening.")
+
+
+class TerrainDriver(_Driver):
+    """A measure of the shape of the ground, from elevation."""
+
+    kind: Literal["terrain"] = "terrain"
+    variable: str = Field("elevation", description="Variable that holds elevation, m.")
+    measure: Literal["slope", "northness", "eastness", "curvature", "tpi"] = Field(description="What is measured.")
+    radius_m: float = Field(500.0, gt=0, description="Half side of the square that tpi compares with, m.")
+    at: Literal["base", "own"] = Field(
+        "base", description="base: computed on the finest grid and averaged; own: computed on the grid asked for."
+    )
+    resampling: Resampling = Field("auto", description="How elevation comes to the grid.")
+
+
+class DifferenceDriver(_Driver):
+    """A normalised difference ``(a - b) / (a + b)`` of two reflectances, which are resampled first."""
+
+    kind: Literal["normalized_difference"] = "normalized_difference"
+    a: str = Field(description="First variable of the source.")
+    b: str = Field(description="Second variable of the source.")
+    resampling: Resampling = Field("auto", description="auto: cubic when refining, area average when coarsening.")
+
+
+class AntecedentDriver(_Driver):
+    """A sum over the last days, the day itself counted in; with `decay`, the antecedent precipitation index."""
+
+    kind: Literal["antecedent"] = "antecedent"
+    variable: str = Field(description="Daily variable of the source.")
+    days: int = Field(ge=1, description="Days that are summed.")
+    decay: float | None = Field(None, gt=0, le=1, description="Weight of a day relative to the one after it.")
+    resampling: Resampling = Field("auto", description="auto: cubic when refining, area average when coarsening.")
+
+
+class DailyDriver(_Driver):
+    """The value of the day."""
+
+    kind: Literal["daily"] = "daily"
+    variable: str = Field(description="Daily variable of the source.")
+    max_age_days: int = Field(3, ge=0, description="Days to look back where the day's value is missing.")
+    resampling: Resampling = Field("auto", description="auto: cubic when refining, area average when coarsening.")
+
+
+DriverConfig = Annotated[
+    SourceDriver | TerrainDriver | DifferenceDriver | AntecedentDriver | DailyDriver, Field(discriminator="kind")
+]
+
+
+class SequenceDriver(_Model):
+    """One daily variable of the sequence that the recurrent network sees."""
+
+    name: str = Field(description="Name of the driver; unique in the sequence.")
+    source: str = Field(description="Source that it comes from.")
+    variable: str = Field(description="Daily variable of the source.")
+    units: str = Field("", description="Units.")
+
+
+class SequenceConfig(_Model):
+    """Daily drivers on a coarse grid, oldest day first."""
+
+    days: int = Field(30, ge=1, description="Length; the last step is the day itself.")
+    resolution: int = Field(1000, ge=1, description="Nominal pixel of the sequence's grid.")
+    drivers: tuple[SequenceDriver, ...] = Field(min_length=1, description="What changes from day to day.")
+
+
+class FeaturesConfig(_Model):
+    """All drivers, and the grids that they are brought to."""
+
+    resolutions: tuple[int, ...] = Field(
+        (1000, 100, 50, 30), min_length=1, description="Nominal pixels; the finest is mapped."
+    )
+    drivers: tuple[DriverConfig, ...] = Field(min_length=1, description="In the order of the networks' channels.")
+    sequence: SequenceConfig | None = Field(None, description="What the recurrent network sees; none without one.")
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        names = [driver.name for driver in self.drivers]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"the drivers {', '.join(twice)} stand twice; give each a name of its own")
+        return self
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Sources that the drivers are made from."""
+        sequence = self.sequence.drivers if self.sequence else ()
+        return tuple(dict.fromkeys(driver.source for driver in (*self.drivers, *sequence)))

@@ -1,0 +1,79 @@
+"""Drivers of a day: which steps of a source it needs, and what becomes of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from smdown.cubes import Cube
+from smdown.errors import CubeError
+from smdown.features.config import AntecedentDriver, DailyDriver, DifferenceDriver, DriverConfig
+from smdown.features.reader import SourceReader
+from smdown.grid import NestedGrid, Window
+
+F32 = npt.NDArray[np.float32]
+DAY = np.timedelta64(1, "D")
+
+
+def fill(driver: DriverConfig, reader: SourceReader, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
+    """Return one driver of a day, ``(y, x)``."""
+    if isinstance(driver, DifferenceDriver):
+        return _difference(driver, reader, grid, window, day)
+    if isinstance(driver, AntecedentDriver):
+        return _antecedent(driver, reader, grid, window, day)
+    assert isinstance(driver, DailyDriver)
+    return _daily(driver, reader, grid, window, day)
+
+
+def _difference(
+    driver: DifferenceDriver, reader: SourceReader, grid: NestedGrid, window: Window, day: np.datetime64
+) -> F32:
+    step = (latest_step(reader.cube, day),) if len(reader.cube.times) else ()
+    a, b = reader.read((driver.a, driver.b), grid, window, step, driver.resampling)[:, 0]
+    total = a + b
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.abs(total) > 1e-6, (a - b) / total, np.float32(np.nan))
+
+
+def latest_step(cube: Cube, day: np.datetime64) -> int:
+    """Return the last step at or before a day, or the first of all where there is none."""
+    return max(0, int(np.searchsorted(cube.times, day.astype("datetime64[ns]"), side="right")) - 1)
+
+
+def _antecedent(
+    driver: AntecedentDriver, reader: SourceReader, grid: NestedGrid, window: Window, day: np.datetime64
+) -> F32:
+    """Return the weighted sum, scaled up by the weights of days that the record does not have.
+
+    Days are summed before they are resampled: both are linear, and the source's grid is the smaller one.
+    """
+    weights = {}
+    for back in range(driver.days):
+        found = np.flatnonzero(reader.cube.times == (day - back * DAY).astype("datetime64[ns]"))
+        if len(found):
+            weights[int(found[0])] = (driver.decay or 1.0) ** back
+    if not weights:
+        return np.full(window.shape, np.nan, np.float32)
+    whole = sum((driver.decay or 1.0) ** back for back in range(driver.days))
+    scale = whole / sum(weights.values())
+    return reader.read_sum(driver.variable, grid, window, {k: w * scale for k, w in weights.items()}, driver.resampling)
+
+
+def _daily(driver: DailyDriver, reader: SourceReader, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
+    """Return the day's value; where it is missing, the latest one within `max_age_days` before."""
+    out = np.full(window.shape, np.nan, np.float32)
+    for back in range(driver.max_age_days + 1):
+        found = np.flatnonzero(reader.cube.times == (day - back * DAY).astype("datetime64[ns]"))
+        if len(found):
+            value = reader.read((driver.variable,), grid, window, (int(found[0]),), driver.resampling)[0, 0]
+            out = np.where(np.isnan(out), value, out)
+        if not np.isnan(out).any():
+            break
+    return out
+
+
+def sequence_steps(cube: Cube, day: np.datetime64, days: int) -> list[int]:
+    """Return the steps of the last `days` days, oldest first; a day without one takes the step before it."""
+    if not len(cube.times):
+        raise CubeError(f"got {cube.url} in the sequence, which has no time axis; take a daily source")
+    return [latest_step(cube, day - back * DAY) for back in range(days - 1, -1, -1)]

@@ -1,0 +1,170 @@
+"""One function fills a window: any window of any nested grid, from just the source pixels that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from smdown.cubes import Cube, exists, join, open_cube
+from smdown.errors import CubeError
+from smdown.features import dynamics
+from smdown.features.config import DriverConfig, SourceDriver, TerrainDriver
+from smdown.features.reader import SourceReader, nested_average
+from smdown.features.shape import measure
+from smdown.features.spec import FeatureSpec
+from smdown.grid import NestedGrid, Window
+
+F32 = npt.NDArray[np.float32]
+
+
+class Loader:
+    """Fills windows with drivers.
+
+    The value at a pixel depends on its place and day alone, never on the window that asked for it.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Drivers, grids and places of the data.
+    """
+
+    def __init__(self, spec: FeatureSpec) -> None:
+        self.spec = spec
+        self._readers: dict[str, SourceReader] = {}
+        self._stored: dict[int, Cube | None] = {}
+
+    def load(self, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
+        """Return every driver, in the order of the channels.
+
+        Parameters
+        ----------
+        grid : NestedGrid
+            Grid whose pixels the window counts; its cells need not contain the window.
+        window : Window
+            Global indices at the grid's ratio.
+        day : datetime64
+            Which day.
+
+        Returns
+        -------
+        ndarray of float32, (feature, y, x)
+            NaN where a driver is missing.
+        """
+        out = np.empty((len(self.spec.drivers), *window.shape), np.float32)
+        names = self.spec.names
+        for found, part in (
+            (self.spec.static_names, self.static(grid, window)),
+            (self.spec.dynamic_names, self.dynamic(grid, window, day)),
+        ):
+            out[[names.index(name) for name in found]] = part
+        return out
+
+    def static(self, grid: NestedGrid, window: Window, names: Sequence[str] | None = None) -> F32:
+        """Return the drivers that no day changes, ``(feature, y, x)``: as stored where they are, else computed."""
+        names = self.spec.static_names if names is None else names
+        cube = self._cube_of(grid.ratio)
+        if cube is not None and _is_written(cube, window):
+            assert cube.nested is not None
+            local = window.relative_to(cube.nested.window)
+            return _stack([cube.read(name, local) for name in names], window)
+        return self.compute_static(grid, window, names)
+
+    def compute_static(self, grid: NestedGrid, window: Window, names: Sequence[str] | None = None) -> F32:
+        """Return static drivers, computed from the sources."""
+        chosen = [d for d in self.spec.static if names is None or d.name in names]
+        return _stack([self._static(driver, grid, window) for driver in chosen], window)
+
+    def _static(self, driver: DriverConfig, grid: NestedGrid, window: Window) -> F32:
+        if isinstance(driver, TerrainDriver):
+            base = self.spec.base.at(self.spec.base.ratio)
+            if driver.at == "own" or grid.ratio >= base.ratio:
+                return measure(driver, self.reader(driver.source), grid, window)
+            return nested_average(
+                lambda part: measure(driver, self.reader(driver.source), base, part), base.ratio, grid, window
+            )
+        assert isinstance(driver, SourceDriver)
+        return self.reader(driver.source).read((driver.variable,), grid, window, (), driver.resampling)[0, 0]
+
+    def dynamic(self, grid: NestedGrid, window: Window, day: np.datetime64, names: Sequence[str] | None = None) -> F32:
+        """Return the drivers of a day, ``(feature, y, x)``."""
+        chosen = [d for d in self.spec.dynamic if names is None or d.name in names]
+        return _stack([dynamics.fill(d, self.reader(d.source), grid, window, day) for d in chosen], window)
+
+    def sequence(self, cells: Window, day: np.datetime64) -> F32:
+        """Return the daily sequence that ends with a day, over whole cells and one pixel more on every side.
+
+        Returns
+        -------
+        ndarray of float32, (day, feature, y, x)
+            On the sequence's grid, oldest first. Days before the record repeat its first.
+        """
+        sequence = self.spec.sequence
+        assert sequence is not None
+        grid = self.spec.base.at(self.spec.sequence_ratio)
+        window = cells.refine(grid.ratio).expand(1)
+        out = np.empty((sequence.days, len(sequence.drivers), *window.shape), np.float32)
+        for n, driver in enumerate(sequence.drivers):
+            reader = self.reader(driver.source)
+            steps = dynamics.sequence_steps(reader.cube, day, sequence.days)
+            used = sorted(set(steps))
+            found = reader.read((driver.variable,), grid, window, tuple(used))[0]
+            out[:, n] = found[[used.index(step) for step in steps]]
+        return out
+
+    def coarse(self, source: str, variable: str, cells: Window, day: np.datetime64) -> F32:
+        """Return the coarse product on whole cells, ``(y, x)``; NaN where it has no value or no such day."""
+        cube = self.reader(source).cube
+        nested = cube.nested
+        found = np.flatnonzero(cube.times == day.astype("datetime64[ns]"))
+        if nested is None or nested.ratio != 1:
+            raise CubeError(f"got the source {source} as coarse product; it does not lie on cells of the lattice")
+        if not len(found):
+            return np.full(cells.shape, np.nan, np.float32)
+        return np.asarray(cube.read(variable, cells.relative_to(nested.window), int(found[0])))
+
+    def reader(self, source: str) -> SourceReader:
+        """Return the (cached) reader of a source."""
+        if source not in self._readers:
+            cube = open_cube(join(self.spec.sources_url, f"{source}.zarr"), complete=True)
+            self._readers[source] = SourceReader(cube, self.spec.base)
+        return self._readers[source]
+
+    def _cube_of(self, ratio: int) -> Cube | None:
+        if ratio not in self._stored:
+            url = join(self.spec.features_url, f"{round(self.spec.base.lattice.cell / ratio)}m.zarr")
+            self._stored[ratio] = open_cube(url) if exists(url) else None
+        cube = self._stored[ratio]
+        return cube if cube is not None and set(self.spec.static_names) <= set(cube.variables) else None
+
+    @cached_property
+    def required(self) -> Sequence[int]:
+        """Channels without which a pixel is left out of the map."""
+        return [n for n, driver in enumerate(self.spec.drivers) if driver.required]
+
+
+def _stack(fields: list[F32], window: Window) -> F32:
+    return np.stack(fields) if fields else np.empty((0, *window.shape), np.float32)
+
+
+def _is_written(cube: Cube, window: Window) -> bool:
+    """Whether every tile that a window touches has its receipt, and the window lies inside the cube."""
+    assert cube.nested is not None
+    local = window.relative_to(cube.nested.window)
+    if not cube.raster.window.contains(local):
+        return False
+    shard = cube.spec.shard
+    tiles = {
+        (row, col)
+        for row in range(local.y0 // shard, (local.y1 - 1) // shard + 1)
+        for col in range(local.x0 // shard, (local.x1 - 1) // shard + 1)
+    }
+    return tiles <= cube.done()
+
+
+@lru_cache(maxsize=4)
+def get_loader(spec: FeatureSpec) -> Loader:
+    """Return this process's loader of a specification."""
+    return Loader(spec)

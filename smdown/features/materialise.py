@@ -1,0 +1,89 @@
+"""Static drivers as cubes: a plan of tiles, each written whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from smdown.cubes import Cube, CubeSpec, Variable, create_cube, join, open_cube
+from smdown.features.loader import get_loader
+from smdown.features.spec import FeatureSpec
+from smdown.grid import Tile, nominal_ratio
+from smdown.plan import Plan, Receipt
+
+_FIXED_BYTES = 600 * 2**20
+
+
+@dataclass(frozen=True)
+class FeaturesTask:
+    """One tile of one feature cube."""
+
+    spec: FeatureSpec
+    url: str
+    tile: Tile
+
+    @property
+    def key(self) -> str:
+        """Resolution and place."""
+        return f"{self.tile.ratio}-{self.tile.row}-{self.tile.col}"
+
+
+def cube_url(spec: FeatureSpec, ratio: int) -> str:
+    """Return where the cube of a ratio lies."""
+    return join(spec.features_url, f"{round(spec.base.lattice.cell / ratio)}m.zarr")
+
+
+def features_plan(spec: FeatureSpec, resolutions: Sequence[int], cells_per_tile: int, fingerprint: str) -> Plan:
+    """Create the feature cubes and return the tiles that are still to be filled.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Drivers and places.
+    resolutions : sequence of int
+        Nominal pixels, metres.
+    cells_per_tile : int
+        Coarse cells along one side of a tile.
+    fingerprint : str
+        Identity of drivers and sources.
+    """
+    tasks: list[FeaturesTask] = []
+    done = 0
+    for ratio in (nominal_ratio(spec.base.lattice, r) for r in resolutions):
+        cube = _create(spec, ratio, cells_per_tile, fingerprint)
+        written = cube.done()
+        tiles = list(spec.base.at(ratio).tiles(cells_per_tile))
+        done += len(written)
+        tasks += [FeaturesTask(spec, cube.url, t) for t in tiles if (t.row, t.col) not in written]
+    return Plan("features", tuple(tasks), run_features, task_bytes(spec, cells_per_tile), done)
+
+
+def _create(spec: FeatureSpec, ratio: int, cells_per_tile: int, fingerprint: str) -> Cube:
+    grid = spec.base.at(ratio)
+    units = spec.units
+    variables = tuple(Variable(d.name, units=units[d.name], long_name=d.name) for d in spec.static)
+    cube = CubeSpec(grid.raster, variables, (), cells_per_tile * ratio, ratio, fingerprint, {}, grid)
+    return create_cube(cube_url(spec, ratio), cube, resume=True)
+
+
+def run_features(task: FeaturesTask) -> Receipt:
+    """Compute and write the static drivers of one tile."""
+    cube = open_cube(task.url)
+    assert cube.nested is not None
+    loader = get_loader(task.spec)
+    drivers = loader.compute_static(cube.nested, task.tile.core)
+    local = task.tile.core.relative_to(cube.nested.window)
+    for name, values in zip(task.spec.static_names, drivers, strict=True):
+        cube.write(name, values, local)
+    cube.commit(task.tile.row, task.tile.col)
+    missing = float(np.isnan(drivers).mean())
+    notes = (f"{task.key}: {missing:.0%} of driver values are missing",) if missing > 0.5 else ()
+    return Receipt(task.key, pixels=task.tile.core.size, notes=notes)
+
+
+def task_bytes(spec: FeatureSpec, cells_per_tile: int) -> int:
+    """Return the memory that one tile of the finest grid needs at most."""
+    pixels = (cells_per_tile * spec.base.ratio) ** 2
+    return _FIXED_BYTES + 4 * pixels * (len(spec.static) + 10)
