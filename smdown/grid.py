@@ -326,6 +326,18 @@ class Tile:
 def nominal_ratio(lattice: Lattice, resolution: int) -> int:
     """Return the whole number that divides a cell into pixels of about `resolution` units.
 
+    Parameters
+    ----------
+    lattice : Lattice
+        The coarse grid.
+    resolution : int
+        Side of a pixel wanted, in units of the lattice's coordinate system (metres on EASE-Grid).
+
+    Returns
+    -------
+    int
+        Pixels along one side of a cell.
+
     Raises
     ------
     GridError

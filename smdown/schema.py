@@ -1,10 +1,38 @@
-"""One-line messages from validation errors, naming the legal keys where one is unknown."""
+"""What YAML files of ours have in common: variables in their texts, and one-line messages where they are wrong."""
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+from smdown.errors import ConfigError
+
+
+def expand_variables(value: Any, where: str) -> Any:
+    """Return `value` with each ``${NAME}`` in its texts replaced by the environment variable of that name.
+
+    Raises
+    ------
+    ConfigError
+        If the environment has no such variable.
+    """
+    if isinstance(value, dict):
+        return {key: expand_variables(inner, where) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [expand_variables(inner, where) for inner in value]
+    if not isinstance(value, str):
+        return value
+    for name in re.findall(r"\$\{(\w+)\}", value):
+        if name not in os.environ:
+            raise ConfigError(
+                f"got ${{{name}}} in {where}, but the environment has no {name}; "
+                f"set it (export {name}=...), or write the value itself"
+            )
+        value = value.replace(f"${{{name}}}", os.environ[name])
+    return value
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> str:

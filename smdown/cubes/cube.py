@@ -1,12 +1,11 @@
-"""Create, open, read and fill cubes.
+"""Open, read and fill cubes.
 
-A cube is created whole: group, arrays and coordinates first, its own identity last. Then each tile (one shard of every
-variable and date) is written by exactly one task, which leaves a receipt when everything else is on disk.
+Each tile (one shard of every variable and date) is written by exactly one task, which leaves a receipt when everything
+else is on disk.
 """
 
 from __future__ import annotations
 
-import warnings
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import zarr
-from xarray.backends.zarr import FillValueCoder
-from zarr.codecs import BloscCodec, Crc32cCodec
 
 from smdown.cubes import layout, store
 from smdown.cubes.layout import CubeSpec, Variable
@@ -23,13 +20,6 @@ from smdown.errors import CubeError, SmdownError
 from smdown.grid import NestedGrid, RasterGrid, Window
 
 RECEIPTS = "receipts"
-_TIME_ATTRS: dict[str, Any] = {
-    "standard_name": "time",
-    "axis": "T",
-    "units": "days since 1970-01-01",
-    "calendar": "proleptic_gregorian",
-}
-_COMPRESSORS = (BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"), Crc32cCodec())
 
 
 class Cube:
@@ -101,8 +91,7 @@ class Cube:
         inside = window.intersect(self.raster.window)
         if inside == window:
             return variable.unpack(np.asarray(array[(*lead, *window.slices)]))
-        out = np.full((*self._lead_shape(lead), *window.shape), np.nan if variable.is_float else variable.fill)
-        out = out.astype(np.float32 if variable.is_float else variable.dtype)
+        out = variable.empty((*self._lead_shape(lead), *window.shape))
         if inside is not None:
             part = variable.unpack(np.asarray(array[(*lead, *inside.slices)]))
             out[(..., *inside.relative_to(window).slices)] = part
@@ -180,135 +169,6 @@ def check_aligned(spec: CubeSpec, window: Window) -> None:
         )
 
 
-def create_cube(url: str, spec: CubeSpec, *, resume: bool = False, overwrite: bool = False) -> Cube:
-    """Create an empty cube, or return the one that an interrupted run left.
-
-    Parameters
-    ----------
-    url : str
-        Local path or fsspec URL.
-    spec : CubeSpec
-        What to create.
-    resume : bool
-        Take up an existing cube if its fingerprint is the same.
-    overwrite : bool
-        Replace whatever is there.
-
-    Raises
-    ------
-    CubeError
-        If a cube is there and neither option allows it, or its fingerprint differs.
-    """
-    if overwrite:
-        store.delete(url)
-    if store.exists(url):
-        found = _try_open(url)
-        if found is not None:
-            _check_resumable(found, spec, resume=resume)
-            store.sweep_partials(url)
-            return found
-        store.delete(url)  # its identity is written last: this one was killed while being created
-    _create_arrays(url, spec)
-    return open_cube(url)
-
-
-def _try_open(url: str) -> Cube | None:
-    try:
-        return open_cube(url)
-    except CubeError:
-        return None
-
-
-def _check_resumable(found: Cube, spec: CubeSpec, *, resume: bool) -> None:
-    if not resume:
-        raise CubeError(f"{found.url} exists already; resume it, or remove it to start afresh")
-    if found.spec.fingerprint != spec.fingerprint:
-        raise CubeError(
-            f"{found.url} was made with another configuration, input or bundle (fingerprint {found.spec.fingerprint}, "
-            f"now {spec.fingerprint}){_difference(found.attrs, spec.attrs)}; "
-            "restore them, choose another --workdir, or remove it"
-        )
-
-
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    names = [k for k in sorted({*old, *new}) if k != "history" and old.get(k) != new.get(k)]
-    return f": {', '.join(f'{k} was {old.get(k)!r}, is {new.get(k)!r}' for k in names[:3])}" if names else ""
-
-
-def _create_arrays(url: str, spec: CubeSpec) -> None:
-    group = zarr.open_group(store.zarr_store(url), mode="w", zarr_format=3)
-    for variable in spec.variables:
-        _create_variable(group, spec, variable)
-    _create_coordinates(group, spec)
-    group.create_array(
-        RECEIPTS, shape=spec.tiles, chunks=(1, 1), dtype="uint8", fill_value=0, compressors=None,
-        dimension_names=("tile_y", "tile_x"), attributes={"long_name": "1 where the tile is wholly written"},
-    )  # fmt: skip
-    group.update_attributes(_group_attrs(spec))
-    _consolidate(url)
-
-
-def _consolidate(url: str) -> None:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        zarr.consolidate_metadata(store.zarr_store(url))
-
-
-def _create_variable(group: zarr.Group, spec: CubeSpec, variable: Variable) -> None:
-    lead = (1,) if variable.timed else ()
-    fill = variable.fill
-    attrs = variable.cf_attrs()
-    if variable.is_float:
-        attrs["_FillValue"] = FillValueCoder.encode(np.dtype(variable.dtype).type(fill), np.dtype(variable.dtype))
-    group.create_array(
-        variable.name,
-        shape=spec.shape(variable),
-        chunks=(*lead, spec.chunk, spec.chunk),
-        shards=(*lead, spec.shard, spec.shard),
-        dtype=variable.dtype,
-        fill_value=fill,
-        compressors=_COMPRESSORS,
-        dimension_names=variable.dims,
-        attributes=attrs,
-    )
-
-
-def _create_coordinates(group: zarr.Group, spec: CubeSpec) -> None:
-    raster = spec.raster
-    axes = layout.axis_attrs(raster)
-    for name, values in (("y", raster.y), ("x", raster.x)):
-        array = group.create_array(
-            name, shape=values.shape, chunks=values.shape, dtype="float64", dimension_names=(name,),
-            fill_value=np.nan, attributes=axes[name],
-        )  # fmt: skip
-        array[...] = values
-    mapping = group.create_array("spatial_ref", shape=(), dtype="int64", attributes=layout.grid_mapping(raster))
-    mapping[...] = np.int64(0)
-    if spec.times:
-        days = np.array(spec.times, dtype="datetime64[D]").astype(np.int64)
-        time = group.create_array(
-            "time", shape=days.shape, chunks=days.shape, dtype="int64", dimension_names=("time",),
-            attributes=_TIME_ATTRS,
-        )  # fmt: skip
-        time[...] = days
-
-
-def _group_attrs(spec: CubeSpec) -> dict[str, Any]:
-    raster = spec.raster
-    own: dict[str, Any] = {
-        "schema": layout.SCHEMA,
-        "fingerprint": spec.fingerprint,
-        "shard": spec.shard,
-        "chunk": spec.chunk,
-        "variables": [v.name for v in spec.variables],
-        "raster": [raster.crs, raster.x0, raster.y0, raster.dx, raster.dy, raster.height, raster.width],
-        "attrs": dict(spec.attrs),
-    }
-    if spec.nested is not None:
-        own["nested"] = layout.nested_to_json(spec.nested)
-    return {"Conventions": "CF-1.11", **{k: v for k, v in spec.attrs.items() if isinstance(v, str)}, "smdown": own}
-
-
 def open_cube(url: str, *, complete: bool = False) -> Cube:
     """Open a cube.
 
@@ -319,6 +179,11 @@ def open_cube(url: str, *, complete: bool = False) -> Cube:
     complete : bool
         Refuse a cube with tiles that are not written yet.
 
+    Returns
+    -------
+    Cube
+        Open for reading and writing.
+
     Raises
     ------
     CubeError
@@ -328,12 +193,15 @@ def open_cube(url: str, *, complete: bool = False) -> Cube:
         raise CubeError(f"got {url}, where there is no cube; run the stage that makes it first")
     try:
         group = zarr.open_group(store.zarr_store(url, read_only=False), mode="r+", zarr_format=3)
-        own: Any = dict(group.attrs)["smdown"]
-        cube = Cube(url, group, _spec_from(group, own))
+        own: Any = group.attrs.get("smdown")
+        cube = None if own is None else Cube(url, group, _spec_from(group, own))
     except SmdownError:
         raise
     except Exception as error:
-        raise CubeError(f"got {url}, which cannot be read as a cube ({error}); remove it and make it again") from error
+        problem = " ".join(str(error).split())
+        raise CubeError(f"got {url}, which cannot be read as a cube ({problem}); remove it, make it again") from error
+    if cube is None:
+        raise CubeError(f"got {url}, which is not a finished cube of ours; run the stage that makes it, or remove it")
     if complete and not cube.complete:
         raise CubeError(f"got {url}, which is not finished; run the stage that makes it again")
     return cube

@@ -84,14 +84,21 @@ class Variable:
         return int(info.min if dtype.kind == "i" else info.max)
 
     def pack(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the array as it stands on disk: rounded to whole counts, NaN as fill."""
+        """Return the array as it stands on disk: rounded to whole counts, what is not finite as fill.
+
+        Raises
+        ------
+        CubeError
+            If a value is beyond what the integer type holds.
+        """
         dtype = np.dtype(self.dtype)
         if self.scale is None:
             return np.ascontiguousarray(values, dtype=dtype)
         counts = np.rint(np.asarray(values, dtype=np.float64) / self.scale)
         info = np.iinfo(dtype)
+        least, most = (info.min + 1, info.max) if dtype.kind == "i" else (info.min, info.max - 1)
         missing = ~np.isfinite(counts)
-        if bool(((counts < info.min + 1) | (counts > info.max - 1))[~missing].any()):
+        if bool(((counts < least) | (counts > most))[~missing].any()):
             raise CubeError(
                 f"got values of {self.name} beyond what {self.dtype} with scale {self.scale} holds; "
                 "mask fills before writing, or store it as float32"
@@ -102,10 +109,14 @@ class Variable:
     def unpack(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return float32 with NaN for missing, or the array itself for flags and classes."""
         if self.scale is None:
-            return raw
+            return raw.astype(np.float32, copy=False) if self.is_float else raw
         values = raw.astype(np.float32) * np.float32(self.scale)
         values[raw == self.fill] = np.nan
         return values
+
+    def empty(self, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Return an array of `shape` as it is read where nothing is: NaN, or 0 for flags and classes."""
+        return np.full(shape, np.nan, np.float32) if self.is_float else np.full(shape, self.fill, self.dtype)
 
     def cf_attrs(self) -> dict[str, Any]:
         """Return the attributes that CF readers need, the fill value apart."""
@@ -159,6 +170,8 @@ class CubeSpec:
             raise CubeError(f"got shards of {self.shard} px and chunks of {self.chunk} px; shards hold whole chunks")
         if list(self.times) != sorted(set(self.times)):
             raise CubeError("got times that are unsorted or double; give each day once, in order")
+        if self.nested is not None and self.nested.shape != self.raster.shape:
+            raise CubeError(f"got a raster of {self.raster.shape} px on a nested grid of {self.nested.shape} px")
         if any(v.timed for v in self.variables) and not self.times:
             raise CubeError("got variables with a time axis and no times; give the days")
 
@@ -192,6 +205,14 @@ def axis_attrs(raster: RasterGrid) -> dict[str, dict[str, Any]]:
         name: {"standard_name": f"projection_{name}_coordinate", "units": "m", "axis": name.upper()}
         for name in ("x", "y")
     }
+
+
+def centres(spec: CubeSpec) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the coordinates ``y`` and ``x``; on a nested grid each from its global index, so that cubes align."""
+    if spec.nested is None:
+        return {"y": spec.raster.y, "x": spec.raster.x}
+    w = spec.nested.window
+    return {"y": spec.nested.y_centres(w.y0, w.y1), "x": spec.nested.x_centres(w.x0, w.x1)}
 
 
 def nested_to_json(grid: NestedGrid) -> dict[str, Any]:

@@ -33,6 +33,15 @@ def exists(url: str) -> bool:
     return bool(fs.exists(path))
 
 
+def is_empty(url: str) -> bool:
+    """Whether a local folder or a prefix holds no object yet (a killed writer's temporary files do not count)."""
+    if is_local(url):
+        path = local_path(url)
+        return path.is_dir() and all(p.is_dir() or p.name.endswith(".partial") for p in path.rglob("*"))
+    fs, path_ = fsspec.core.url_to_fs(url)
+    return not fs.find(path_)
+
+
 def delete(url: str) -> None:
     """Remove whatever lies at the URL, with all that is below it."""
     if is_local(url):

@@ -3,6 +3,6 @@
 from smdown.runtime.client import open_client
 from smdown.runtime.execute import Outcome, execute
 from smdown.runtime.profile import Profile, load_profile
-from smdown.runtime.progress import Progress, open_progress
+from smdown.runtime.progress import Bar, Progress, open_progress
 
-__all__ = ["Outcome", "Profile", "Progress", "execute", "load_profile", "open_client", "open_progress"]
+__all__ = ["Bar", "Outcome", "Profile", "Progress", "execute", "load_profile", "open_client", "open_progress"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Worker, WorkerPlugin
 
 from smdown.errors import ResourceError
 from smdown.plan import Plan
@@ -19,7 +21,17 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NU
 
 @contextmanager
 def open_client(profile: profiles.Profile) -> Iterator[Client | None]:
-    """Start or join the cluster of a profile; yield its client, or None where tasks run in this process.
+    """Start or join the cluster of a profile, and leave or end it at the end.
+
+    Parameters
+    ----------
+    profile : Profile
+        Where to run.
+
+    Yields
+    ------
+    distributed.Client or None
+        None where tasks run in this process.
 
     Raises
     ------
@@ -36,7 +48,19 @@ def open_client(profile: profiles.Profile) -> Iterator[Client | None]:
                 yield client
             return
         with _local(cluster) as local, Client(local) as client:
+            client.register_plugin(_Undisturbed())
             yield client
+
+
+class _Undisturbed(WorkerPlugin):
+    """Ctrl-C on a terminal reaches every process of the group; workers leave it to the client to end them."""
+
+    name = "undisturbed"
+
+    def setup(self, worker: Worker) -> None:
+        del worker
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _dask_config(profile: profiles.Profile) -> dict[str, Any]:
@@ -57,13 +81,15 @@ def _dask_config(profile: profiles.Profile) -> dict[str, Any]:
 
 def _local(cluster: profiles.LocalCluster) -> LocalCluster:
     workers = (os.cpu_count() or 1) if cluster.workers == "auto" else cluster.workers
+    dashboard = None if cluster.dashboard is None else f"127.0.0.1:{cluster.dashboard}"
     return LocalCluster(
         n_workers=workers,
         threads_per_worker=cluster.threads,
         processes=True,
         memory_limit=cluster.memory,
         host="127.0.0.1",
-        dashboard_address=None if cluster.dashboard is None else f"127.0.0.1:{cluster.dashboard}",
+        dashboard_address=dashboard,
+        scheduler_kwargs={"dashboard_address": dashboard or "127.0.0.1:0"},  # its HTTP server takes any free port then
         local_directory=cluster.scratch,
         silence_logs=40,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import resource
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from distributed import Client, Future, as_completed
@@ -130,23 +131,29 @@ def execute(plan: Plan, client: Client | None, progress: Progress, *, retries: i
     ResourceError
         If a task may need more memory than a worker has.
     IncompleteError
-        If the user interrupts: tasks in flight have been finished by then.
+        If the user interrupts: tasks in flight on workers have been finished by then; one that ran here has left no
+        receipt and is done again.
     """
     check_memory(plan, client)
     outcome = Outcome(plan.stage, plan.total, plan.done, plan.task_bytes)
     start = time.perf_counter()
     with progress.stage(plan.stage, plan.total, plan.done) as bar:
-        results = _serially(plan, retries) if client is None else _on_cluster(plan, client, retries)
+
+        def record(task: TileTask, result: Receipt | Failure) -> None:
+            if isinstance(result, Receipt):
+                outcome.receipts.append(result)
+                bar.advance(result)
+            else:
+                outcome.failed[task.key] = result.reason
+                bar.fail(task.key, result.reason)
+
         try:
-            for task, result in results:
-                if isinstance(result, Receipt):
-                    outcome.receipts.append(result)
-                    bar.advance(result)
-                else:
-                    outcome.failed[task.key] = result.reason
-                    bar.fail(task.key, result.reason)
+            if client is None:
+                for task in plan.tasks:
+                    record(task, attempt(plan.run, task, retries))
+            else:
+                _on_cluster(plan, client, retries, record)
         except KeyboardInterrupt:
-            results.close()
             left = len(plan.tasks) - len(outcome.receipts)
             raise IncompleteError(
                 f"stopped in stage {plan.stage} with {left} of {plan.total} tasks left; "
@@ -157,46 +164,42 @@ def execute(plan: Plan, client: Client | None, progress: Progress, *, retries: i
     return outcome
 
 
-_Results = Generator[tuple[TileTask, Receipt | Failure], None, None]
-
-
-def _serially(plan: Plan, retries: int) -> _Results:
-    for task in plan.tasks:
-        yield task, attempt(plan.run, task, retries)
-
-
-def _on_cluster(plan: Plan, client: Client, retries: int) -> _Results:
-    queue = iter(plan.tasks)
-    running: dict[str, TileTask] = {}
-    finished = as_completed()
+def _on_cluster(
+    plan: Plan, client: Client, retries: int, record: Callable[[TileTask, Receipt | Failure], None]
+) -> None:
+    flight = _Flight(plan.run, client, retries)
+    waiting = iter(plan.tasks)
     try:
-        for task in queue:
-            _submit(plan, task, client, retries, running, finished)
-            if len(running) >= _slots(client):
-                break
-        for future in finished:
-            task = running.pop(future.key)
-            yield task, _result(future)
-            for following in queue:
-                _submit(plan, following, client, retries, running, finished)
-                if len(running) >= _slots(client):
-                    break
-    except (KeyboardInterrupt, GeneratorExit):
-        _drain(finished, running)
+        flight.fill(waiting)
+        for task, result in flight.landings():
+            record(task, result)
+            flight.fill(waiting)
+    except KeyboardInterrupt:  # finish what is in flight, so that no tile is left half done
+        for task, result in flight.landings():
+            record(task, result)
         raise
 
 
-def _slots(client: Client) -> int:
-    """Tasks in flight: each thread has one at work and one waiting, so none is idle while the client thinks."""
-    return 2 * max(1, sum(client.nthreads().values()))
+class _Flight:
+    """The tasks that the cluster has now: two a thread, so that none is idle while the client thinks."""
 
+    def __init__(self, run: Callable[..., Receipt], client: Client, retries: int) -> None:
+        self._run, self._client, self._retries = run, client, retries
+        self._tasks: dict[str, TileTask] = {}
+        self._finished = as_completed()
 
-def _submit(
-    plan: Plan, task: TileTask, client: Client, retries: int, running: dict[str, TileTask], finished: as_completed
-) -> None:
-    future = client.submit(attempt, plan.run, task, retries, pure=False)
-    running[future.key] = task
-    finished.add(future)
+    def fill(self, waiting: Iterator[TileTask]) -> None:
+        """Submit tasks until enough are in flight."""
+        free = 2 * max(1, sum(self._client.nthreads().values())) - len(self._tasks)
+        for task in itertools.islice(waiting, max(0, free)):
+            future = self._client.submit(attempt, self._run, task, self._retries, pure=False)
+            self._tasks[future.key] = task
+            self._finished.add(future)
+
+    def landings(self) -> Iterator[tuple[TileTask, Receipt | Failure]]:
+        """Yield each task as it ends, until none is in flight."""
+        for future in self._finished:
+            yield self._tasks.pop(future.key), _result(future)
 
 
 def _result(future: Future) -> Receipt | Failure:
@@ -205,9 +208,3 @@ def _result(future: Future) -> Receipt | Failure:
         return result
     error = future.exception()
     return Failure(f"its worker was lost ({type(error).__name__}: {_one_line(error)})" if error else future.status)
-
-
-def _drain(finished: as_completed, running: dict[str, TileTask]) -> None:
-    """Wait for what is in flight, so that no tile is left half done."""
-    while running:
-        running.pop(next(finished).key, None)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from smdown.errors import ConfigError
-from smdown.schema import describe
+from smdown.schema import describe, expand_variables
 
 _UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
@@ -31,7 +30,7 @@ def parse_bytes(value: str | int) -> int:
     """Return a size such as ``4GiB`` as a number of bytes."""
     if isinstance(value, int):
         return value
-    match = re.fullmatch(r"([0-9.]+)\s*([a-z]*)", value.strip().lower())
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", str(value).strip().lower())
     if match is None or match[2] not in _UNITS:
         raise ValueError("a size is a number and one of B, KiB, MiB, GiB, TiB, as in 4GiB")
     return int(float(match[1]) * _UNITS[match[2]])
@@ -47,9 +46,9 @@ class LocalCluster(_Model):
     """Worker processes on this machine."""
 
     kind: Literal["local"] = "local"
-    workers: int | Literal["auto"] = Field("auto", description="Worker processes; auto is one a core.")
+    workers: PositiveInt | Literal["auto"] = Field("auto", description="Worker processes; auto is one a core.")
     threads: int = Field(1, ge=1, description="Tasks at a time in one worker.")
-    memory: int | Literal["auto"] = Field("auto", description="Memory of one worker; auto shares the machine's.")
+    memory: PositiveInt | Literal["auto"] = Field("auto", description="Of one worker; auto shares the machine's.")
     dashboard: int | None = Field(None, description="Port of the dashboard on loopback; none by default.")
     scratch: str | None = Field(None, description="Folder for the workers' scratch files.")
 
@@ -81,6 +80,16 @@ class Profile(_Model):
 def load_profile(path: str | Path | None) -> Profile:
     """Read a profile, or return the default one: a LocalCluster of one process a core.
 
+    Parameters
+    ----------
+    path : path-like, optional
+        YAML file, or ``serial`` for no cluster at all. ``${NAME}`` in a text stands for an environment variable.
+
+    Returns
+    -------
+    Profile
+        Checked, with every default filled in.
+
     Raises
     ------
     ConfigError
@@ -91,14 +100,15 @@ def load_profile(path: str | Path | None) -> Profile:
     if str(path) == "serial":
         return Profile(cluster=SerialCluster())
     try:
-        data = yaml.safe_load(os.path.expandvars(Path(path).read_text()))
-    except OSError as error:
-        raise ConfigError(
-            f"got the profile {path}, which cannot be read ({error.strerror}); name a YAML file"
-        ) from error
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigError(f"got the profile {path}, which cannot be read ({reason}); name a YAML file") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"got the profile {path}, which is not YAML: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"got the profile {path}, which is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"got the profile {path}, which holds no keys; see cluster/profiles/ for examples")
     try:
-        return Profile.model_validate(data or {})
+        return Profile.model_validate(expand_variables(data, f"the profile {path}"))
     except ValidationError as error:
         raise ConfigError(f"profile {path}: {describe(error, Profile)}") from error

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
@@ -77,7 +78,7 @@ class BarProgress(Progress):
 
     def say(self, text: str) -> None:
         """See :class:`Progress`."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False)
 
 
 class _RichBar(Bar):
@@ -91,7 +92,7 @@ class _RichBar(Bar):
         self._bars.update(self._task, advance=1, text=f"{rate:.2f} Mpx/s" if self._pixels else "")
 
     def fail(self, key: str, reason: str) -> None:
-        self._bars.console.print(f"[red]failed[/red] {key}: {reason}", highlight=False)
+        self._bars.console.print(f"[red]failed[/red] {escape(key)}: {escape(reason)}", highlight=False)
 
     def update(self, done: int, total: int, text: str = "") -> None:
         self._bars.update(self._task, completed=done, total=total, text=text)

@@ -1,0 +1,169 @@
+"""Create a cube whole: group, arrays and coordinates first, its own identity last."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import zarr
+from xarray.backends.zarr import FillValueCoder
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from smdown.cubes import layout, store
+from smdown.cubes.cube import RECEIPTS, Cube, open_cube
+from smdown.cubes.layout import CubeSpec, Variable
+from smdown.errors import CubeError
+
+_TIME_ATTRS: dict[str, Any] = {
+    "standard_name": "time",
+    "axis": "T",
+    "units": "days since 1970-01-01",
+    "calendar": "proleptic_gregorian",
+}
+_CREATING = "smdown_creating"
+"""Attribute of a cube whose creation is not finished."""
+_COMPRESSORS = (BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"), Crc32cCodec())
+
+
+def create_cube(url: str, spec: CubeSpec, *, resume: bool = False, overwrite: bool = False) -> Cube:
+    """Create an empty cube, or return the one that an interrupted run left.
+
+    Parameters
+    ----------
+    url : str
+        Local path or fsspec URL.
+    spec : CubeSpec
+        What to create.
+    resume : bool
+        Take up an existing cube if its fingerprint is the same.
+    overwrite : bool
+        Replace whatever is there.
+
+    Returns
+    -------
+    Cube
+        Open for writing. One whose creation was cut short is made anew; anything else that lies there stays.
+
+    Raises
+    ------
+    CubeError
+        If something is there and neither option allows it, or it was made from something else.
+    """
+    if overwrite:
+        store.delete(url)
+    if store.exists(url) and not _is_half_created(url):
+        found = open_cube(url)
+        _check_resumable(found, spec, resume=resume)
+        store.sweep_partials(url)
+        return found
+    _create_arrays(url, spec)
+    return open_cube(url)
+
+
+def _is_half_created(url: str) -> bool:
+    """Whether a run was killed while it created this cube: nothing but metadata is lost with it."""
+    if store.is_empty(url):
+        return True
+    try:
+        group = zarr.open_group(store.zarr_store(url, read_only=True), mode="r", zarr_format=3)
+    except Exception:  # noqa: BLE001 - whatever it is, it is not ours to remove
+        return False
+    return bool(group.attrs.get(_CREATING, False))
+
+
+def _check_resumable(found: Cube, spec: CubeSpec, *, resume: bool) -> None:
+    if not resume:
+        raise CubeError(f"got {found.url}, which exists already; resume it, or remove it to start afresh")
+    if found.spec.fingerprint != spec.fingerprint:
+        raise CubeError(
+            f"got {found.url}, which was made with another configuration, input or bundle "
+            f"(fingerprint {found.spec.fingerprint}, now {spec.fingerprint}){_difference(found.attrs, spec.attrs)}; "
+            "restore them, choose another --workdir, or remove it"
+        )
+    for what, old, new in (
+        ("grid", found.raster, spec.raster),
+        ("times", found.spec.times, spec.times),
+        ("shards and chunks", (found.spec.shard, found.spec.chunk), (spec.shard, spec.chunk)),
+        ("variables", list(found.variables), [v.name for v in spec.variables]),
+    ):
+        if old != new:
+            raise CubeError(
+                f"got {found.url} with other {what} ({old}, now {new}); choose another --workdir, or remove it"
+            )
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    names = [k for k in sorted({*old, *new}) if k != "history" and old.get(k) != new.get(k)]
+    return f": {', '.join(f'{k} was {old.get(k)!r}, is {new.get(k)!r}' for k in names[:3])}" if names else ""
+
+
+def _create_arrays(url: str, spec: CubeSpec) -> None:
+    group = zarr.open_group(store.zarr_store(url), mode="w", zarr_format=3, attributes={_CREATING: True})
+    for variable in spec.variables:
+        _create_variable(group, spec, variable)
+    _create_coordinates(group, spec)
+    group.create_array(
+        RECEIPTS, shape=spec.tiles, chunks=(1, 1), dtype="uint8", fill_value=0, compressors=None,
+        dimension_names=("tile_y", "tile_x"), attributes={"long_name": "1 where the tile is wholly written"},
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        whole = zarr.consolidate_metadata(store.zarr_store(url))
+    whole.attrs.put(_group_attrs(spec))  # its identity, last and at once: until now it counted as half created
+
+
+def _create_variable(group: zarr.Group, spec: CubeSpec, variable: Variable) -> None:
+    lead = (1,) if variable.timed else ()
+    fill = variable.fill
+    attrs = variable.cf_attrs()
+    if variable.is_float:
+        attrs["_FillValue"] = FillValueCoder.encode(np.dtype(variable.dtype).type(fill), np.dtype(variable.dtype))
+    group.create_array(
+        variable.name,
+        shape=spec.shape(variable),
+        chunks=(*lead, spec.chunk, spec.chunk),
+        shards=(*lead, spec.shard, spec.shard),
+        dtype=variable.dtype,
+        fill_value=fill,
+        compressors=_COMPRESSORS,
+        dimension_names=variable.dims,
+        attributes=attrs,
+    )
+
+
+def _create_coordinates(group: zarr.Group, spec: CubeSpec) -> None:
+    raster = spec.raster
+    axes = layout.axis_attrs(raster)
+    for name, values in layout.centres(spec).items():
+        array = group.create_array(
+            name, shape=values.shape, chunks=values.shape, dtype="float64", dimension_names=(name,),
+            fill_value=np.nan, attributes=axes[name],
+        )  # fmt: skip
+        array[...] = values
+    mapping = group.create_array("spatial_ref", shape=(), dtype="int64", attributes=layout.grid_mapping(raster))
+    mapping[...] = np.int64(0)
+    if spec.times:
+        days = np.array(spec.times, dtype="datetime64[D]").astype(np.int64)
+        time = group.create_array(
+            "time", shape=days.shape, chunks=days.shape, dtype="int64", dimension_names=("time",),
+            attributes=_TIME_ATTRS,
+        )  # fmt: skip
+        time[...] = days
+
+
+def _group_attrs(spec: CubeSpec) -> dict[str, Any]:
+    raster = spec.raster
+    own: dict[str, Any] = {
+        "schema": layout.SCHEMA,
+        "fingerprint": spec.fingerprint,
+        "shard": spec.shard,
+        "chunk": spec.chunk,
+        "variables": [v.name for v in spec.variables],
+        "raster": [raster.crs, raster.x0, raster.y0, raster.dx, raster.dy, raster.height, raster.width],
+        "attrs": dict(spec.attrs),
+    }
+    if spec.nested is not None:
+        own["nested"] = layout.nested_to_json(spec.nested)
+    return {"Conventions": "CF-1.11", **{k: v for k, v in spec.attrs.items() if isinstance(v, str)}, "smdown": own}
