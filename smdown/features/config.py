@@ -97,6 +97,9 @@ class FeaturesConfig(_Model):
     resolutions: tuple[int, ...] = Field(
         (1000, 100, 50, 30), min_length=1, description="Nominal pixels; the finest is mapped."
     )
+    materialise: tuple[int, ...] | None = Field(
+        None, description="Resolutions whose static drivers are kept as cubes; all by default. The rest is computed anew."
+    )
     drivers: tuple[DriverConfig, ...] = Field(min_length=1, description="In the order of the networks' channels.")
     sequence: SequenceConfig | None = Field(None, description="What the recurrent network sees; none without one.")
 
@@ -106,6 +109,11 @@ class FeaturesConfig(_Model):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"the drivers {', '.join(twice)} stand twice; give each a name of its own")
         return self
+
+    @property
+    def materialised(self) -> tuple[int, ...]:
+        """Resolutions whose static drivers are kept as cubes."""
+        return self.resolutions if self.materialise is None else self.materialise
 
     @property
     def source_names(self) -> tuple[str, ...]:

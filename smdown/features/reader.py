@@ -21,7 +21,7 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Fields = Callable[[Window], Iterator[F32]]
 ANCHORS_PX = (64, 32, 16, 8, 4, 2, 1)
-"""Spacings of the coordinate lattice of the general warp, in target pixels; the widest that is exact enough is taken."""
+"""Spacings of the general warp's coordinate lattice, in target pixels; the widest that is exact enough is taken."""
 KEPT_BYTES = 32 * 2**20
 """A variable of at most this size is read once and kept."""
 STRIP_PX = 4_000_000
@@ -192,7 +192,7 @@ class SourceReader:
         return self._anchors[grid.ratio]
 
     def _lattice_error(self, grid: NestedGrid, step: int) -> float:
-        """Return the largest error, in source pixels, in the middle of meshes all over the region: it is worst there."""
+        """Return the largest error, in source pixels, in the middle of meshes all over the region: worst there."""
         w = self.region.at(grid.ratio).window
         y = np.linspace(w.y0, w.y1, CHECKED).astype(np.int64) // step * step
         x = np.linspace(w.x0, w.x1, CHECKED).astype(np.int64) // step * step

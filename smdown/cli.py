@@ -1,0 +1,194 @@
+"""The commands: parse, open the project, run its stages, print. No logic of their own."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import smdown
+from smdown.errors import ConfigError, IncompleteError, SmdownError
+
+app = typer.Typer(
+    name="smdown",
+    help="Turn coarse soil moisture (SMAP, 9 km) into 30 m maps, with their uncertainty.",
+    epilog="Start with: smdown demo. Each stage is resumable: run the same command again to go on.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[Path, typer.Argument(help="Project file (YAML); see configs/.", show_default=False)]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Profile of the place to run: a YAML of cluster/profiles/, or serial. [default: this machine's cores]",
+    ),
+]
+Workdir = Annotated[
+    str | None, typer.Option("--workdir", help="Where results go. [default: a folder of the project's name]")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value of the project file; repeatable.")
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"smdown {smdown.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    del version
+
+
+def _stages(
+    names: tuple[str, ...], config: Path, cluster: str | None, workdir: str | None, sets: list[str] | None
+) -> None:
+    from smdown.project import open_project
+    from smdown.runtime import load_profile, open_client, open_progress
+
+    profile = load_profile(cluster)
+    project = open_project(config, workdir=workdir, overrides=sets or ())
+    progress = open_progress()
+    with open_client(profile) as client:
+        project.run(names, client=client, progress=progress, command=" ".join(["smdown", *sys.argv[1:]]))
+    _print_summary(project)
+
+
+def _print_summary(project: Any) -> None:
+    from smdown.tables import look_at, metrics_tables, stage_table
+
+    console = Console()
+    for table in (stage_table(project), *metrics_tables(project)):
+        console.print(table)
+    for what, place in look_at(project):
+        console.print(f"{what:<12} {place}", highlight=False, soft_wrap=True)
+
+
+def _stage_command(name: str, summary: str) -> None:
+    def command(config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None) -> None:
+        _stages((name,), config, cluster, workdir, sets)
+
+    command.__doc__ = summary
+    app.command(name)(command)
+
+
+_stage_command("ingest", "Read every source into a clean Zarr cube on its own grid.")
+_stage_command("features", "Resample drivers to the training resolutions and the map's, and keep them as cubes.")
+_stage_command("train", "Train the networks on coarse cells and stations, fit their ensemble, write the bundle.")
+_stage_command("predict", "Map the ensemble over 30 m tiles, conserving the coarse product.")
+_stage_command("evaluate", "Compare the map with truth and stations, rank the drivers, write the report.")
+
+
+@app.command()
+def run(config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None) -> None:
+    """Run every stage, from ingest to the report; take up where an earlier run stopped."""
+    _stages(("ingest", "features", "train", "predict", "evaluate"), config, cluster, workdir, sets)
+
+
+@app.command()
+def plan(config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None) -> None:
+    """Say what a run will do and need: tiles, memory, disk. Nothing is computed."""
+    from smdown.project import open_project
+    from smdown.runtime import load_profile
+    from smdown.tables import plan_tables
+
+    project = open_project(config, workdir=workdir, overrides=sets or ())
+    console = Console()
+    for table in plan_tables(project, load_profile(cluster)):
+        console.print(table)
+
+
+@app.command()
+def demo(
+    cluster: ClusterOption = None,
+    workdir: Workdir = "demo",
+    sets: Set = None,
+    cells: Annotated[str, typer.Option(help="Coarse cells of the synthetic region, rows x columns.")] = "8x8",
+    days: Annotated[int, typer.Option(min=40, help="Days that it covers.")] = 120,
+    seed: Annotated[int, typer.Option(help="Another seed, another region.")] = 0,
+) -> None:
+    """Run everything on a synthetic region that needs no download, and show the result."""
+    from smdown.demo import write_demo
+    from smdown.runtime import open_progress
+
+    config = write_demo(Path(workdir or "demo"), _pair(cells), days, seed, open_progress())
+    _stages(("ingest", "features", "train", "predict", "evaluate"), config, cluster, workdir, sets)
+
+
+@app.command()
+def twin(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; must not exist yet.", show_default=False)],
+    cells: Annotated[str, typer.Option(help="Coarse cells, rows x columns.")] = "8x8",
+    days: Annotated[int, typer.Option(min=1, help="Days.")] = 120,
+    stations: Annotated[int, typer.Option(min=0, help="Stations.")] = 60,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+) -> None:
+    """Make a synthetic region with known 30 m truth, as the input files that a user would have."""
+    from smdown.runtime import open_progress
+    from smdown.twin import make_twin
+
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"got --out {out}, which is not empty; name a new folder")
+    progress = open_progress()
+    with progress.stage("twin", 1) as bar:
+        summary = make_twin(out, _pair(cells), days, stations, seed, progress=_teller(bar))
+    Console().print(
+        f"wrote {out}: {cells} cells, {summary.start} to {summary.end}, {stations} stations", highlight=False
+    )
+
+
+def _teller(bar: Any) -> Callable[[str, int, int], None]:
+    return lambda text, done, total: bar.update(done, total, text)
+
+
+@app.command()
+def export(
+    config: Config,
+    out: Annotated[Path, typer.Option("--out", help="Cloud-optimised GeoTIFF to write.", show_default=False)],
+    layer: Annotated[str | None, typer.Option(help="Layer. [default: the first]")] = None,
+    day: Annotated[str | None, typer.Option(help="ISO day. [default: the last]")] = None,
+    crs: Annotated[str | None, typer.Option(help="Coordinate system, such as EPSG:32614. [default: the map's]")] = None,
+    workdir: Workdir = None,
+    sets: Set = None,
+) -> None:
+    """Write one layer and day of the map as a cloud-optimised GeoTIFF."""
+    from smdown.project import open_project
+
+    project = open_project(config, workdir=workdir, overrides=sets or ())
+    Console().print(f"wrote {project.export(out, layer=layer, day=day, crs=crs)}", highlight=False)
+
+
+def _pair(text: str) -> tuple[int, int]:
+    rows, x, cols = text.partition("x")
+    if not (x and rows.isdigit() and cols.isdigit() and int(rows) > 0 and int(cols) > 0):
+        raise ConfigError(f"got --cells {text!r}; write rows x columns, as in 8x8")
+    return int(rows), int(cols)
+
+
+def main() -> None:
+    """Run the command line; errors of ours are one line and exit status 2, unfinished work is 1."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        app()
+    except SmdownError as error:
+        Console(stderr=True).print(f"smdown: {error}", highlight=False, soft_wrap=True, markup=False)
+        sys.exit(1 if isinstance(error, IncompleteError) else 2)
+
+
+if __name__ == "__main__":
+    main()

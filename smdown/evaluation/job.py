@@ -1,0 +1,119 @@
+"""What an evaluation is made from: plain frozen values, sent to every worker."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from smdown.cubes import exists, join, open_cube
+from smdown.grid import Lattice, NestedGrid, Window
+
+VERSION = 1
+"""Version of the partial results; changing what they hold changes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInput:
+    """One layer of the mosaic, and the coarse field that it was made from.
+
+    Parameters
+    ----------
+    name : str
+        Variable of the mosaic and of the truth.
+    coarse_url, coarse_variable : str
+        Cube of the coarse product, on cells of the lattice, and its variable.
+    long_name, units : str
+        For people.
+    """
+
+    name: str
+    coarse_url: str
+    coarse_variable: str
+    long_name: str = ""
+    units: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.long_name or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateJob:
+    """Everything that an evaluation reads, and where it leaves its results.
+
+    Parameters
+    ----------
+    mosaic_url : str
+        Cube with ``<layer>``, ``<layer>_std`` and ``flags``.
+    grid : NestedGrid
+        Grid of the mosaic.
+    layers : tuple of LayerInput
+        Layers to evaluate.
+    days : tuple of str
+        ISO days of the mosaic to evaluate.
+    cells_per_tile : int
+        Cells along one side of a task's tile.
+    out_url : str
+        The ``evaluation`` directory.
+    members_url : str, optional
+        Cube with ``<layer>_<member>``: each network's own map.
+    truth_url : str, optional
+        Cube on the same nested grid, with the same layer names, that is taken as true.
+    stations_url : str, optional
+        Stations as the ``ismn`` and ``stations_csv`` sources leave them.
+    held_out : tuple of str, optional
+        Stations that training never saw; None if it saw none at all, so that all of them are independent.
+    """
+
+    mosaic_url: str
+    grid: NestedGrid
+    layers: tuple[LayerInput, ...]
+    days: tuple[str, ...]
+    cells_per_tile: int
+    out_url: str
+    members_url: str | None = None
+    truth_url: str | None = None
+    stations_url: str | None = None
+    held_out: tuple[str, ...] | None = None
+
+    @property
+    def partials_url(self) -> str:
+        """Where the tiles of this very job leave their results: another mosaic or job has another place."""
+        return join(self.out_url, "partials", fingerprint(self))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the job as plain JSON."""
+        return asdict(self)
+
+
+def job_from_json(data: dict[str, Any]) -> EvaluateJob:
+    """Return the job that :meth:`EvaluateJob.as_json` wrote."""
+    grid = data["grid"]
+    nested = NestedGrid(Lattice(**grid["lattice"]), Window(**grid["cells"]), grid["ratio"])
+    held_out = data["held_out"]
+    return EvaluateJob(
+        **data
+        | {
+            "grid": nested,
+            "layers": tuple(LayerInput(**layer) for layer in data["layers"]),
+            "days": tuple(data["days"]),
+            "held_out": None if held_out is None else tuple(held_out),
+        }
+    )
+
+
+def fingerprint(job: EvaluateJob) -> str:
+    """Return a short name for all that determines the partial results: the job and the state of its cubes."""
+    state = [VERSION, job.as_json(), *(cube_state(url) for url in (job.mosaic_url, job.members_url, job.truth_url))]
+    return f"{zlib.crc32(json.dumps(state, sort_keys=True).encode()):08x}"
+
+
+def cube_state(url: str | None) -> Any:
+    """Return a cube's own fingerprint and which of its tiles are written."""
+    if url is None or not exists(url):
+        return None
+    cube = open_cube(url)
+    return [cube.spec.fingerprint, list(cube.spec.times), sorted(cube.done())]

@@ -1,0 +1,152 @@
+"""What one tile leaves behind: small JSON objects that appear whole or not at all, and that add up."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+import fsspec
+
+from smdown.cubes import exists, join
+from smdown.evaluation.consistency import Mass, Seams
+from smdown.evaluation.stats import Comparison
+
+
+@dataclass
+class Partial:
+    """Results of some tiles.
+
+    Parameters
+    ----------
+    truth : dict
+        Comparison with the truth, by layer, day and member.
+    mass, seams : dict
+        By layer and day.
+    scatter : dict
+        Joint histogram of truth and ensemble, by layer: count by ``"<truth bin>,<estimate bin>"``.
+    matchups : list of dict
+        One row per station, layer and day.
+    """
+
+    truth: dict[tuple[str, str, str], Comparison] = field(default_factory=lambda: defaultdict(Comparison))
+    mass: dict[tuple[str, str], Mass] = field(default_factory=lambda: defaultdict(Mass))
+    seams: dict[tuple[str, str], Seams] = field(default_factory=lambda: defaultdict(Seams))
+    scatter: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+    matchups: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, other: Partial) -> None:
+        """Take in the results of other tiles."""
+        for key, comparison in other.truth.items():
+            self.truth[key] += comparison
+        for place, mass in other.mass.items():
+            self.mass[place] += mass
+        for place, seams in other.seams.items():
+            self.seams[place] += seams
+        for layer, counts in other.scatter.items():
+            for bins, count in counts.items():
+                self.scatter[layer][bins] += count
+        self.matchups.extend(other.matchups)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON; floats keep every bit."""
+        return {
+            "truth": [[*key, *value.as_list()] for key, value in self.truth.items()],
+            "mass": [[*key, *_values(value)] for key, value in self.mass.items()],
+            "seams": [[*key, *_values(value)] for key, value in self.seams.items()],
+            "scatter": self.scatter,
+            "matchups": self.matchups,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Return the partial that :meth:`as_json` wrote."""
+        out = cls()
+        out.truth.update({(r[0], r[1], r[2]): Comparison.from_list(r[3:]) for r in data["truth"]})
+        out.mass.update({(r[0], r[1]): Mass(*r[2:]) for r in data["mass"]})
+        out.seams.update({(r[0], r[1]): Seams(*r[2:]) for r in data["seams"]})
+        for layer, counts in data["scatter"].items():
+            out.scatter[layer].update(counts)
+        out.matchups.extend(data["matchups"])
+        return out
+
+
+def _values(value: Mass | Seams) -> list[float]:
+    return [getattr(value, f.name) for f in fields(value)]
+
+
+def total(keys: Iterable[tuple[Any, ...]], values: dict[Any, Any], zero: Any) -> Any:
+    """Return the sum of the values of some keys, in sorted order so that the result has one value only."""
+    out = zero
+    for key in sorted(keys):
+        out = out + values[key]
+    return out
+
+
+def write_text(url: str, text: str) -> None:
+    """Write a small file so that it appears whole: by renaming on a local disk, as one object elsewhere."""
+    if "://" in url and not url.startswith("file://"):
+        fs, path = fsspec.core.url_to_fs(url)
+        fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        fs.pipe_file(path, text.encode())
+        return
+    target = Path(url.removeprefix("file://"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(target)
+
+
+def write_json(url: str, data: Any) -> None:
+    """Write strict JSON, whole or not at all; what is not a finite number becomes null."""
+    write_text(url, json.dumps(plain(data), indent=1, allow_nan=False) + "\n")
+
+
+def plain(data: Any) -> Any:
+    """Return data with null in place of every float that is not finite."""
+    if isinstance(data, dict):
+        return {key: plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [plain(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def read_text(url: str) -> str:
+    """Read a small file from any place."""
+    fs, path = fsspec.core.url_to_fs(url)
+    return bytes(fs.cat_file(path)).decode()
+
+
+def partial_url(folder: str, row: int, col: int) -> str:
+    """Return where a tile leaves its results."""
+    return join(folder, f"{row:05d}_{col:05d}.json")
+
+
+def finished(folder: str) -> set[str]:
+    """Return the names of the partial results that are there."""
+    if not exists(folder):
+        return set()
+    fs, path = fsspec.core.url_to_fs(folder)
+    names = (str(p).rsplit("/", 1)[-1] for p in fs.ls(path, detail=False))
+    return {name for name in names if name.endswith(".json")}
+
+
+def read_all(folder: str) -> Partial:
+    """Return the sum of all partial results, tile by tile in order: one in memory at a time."""
+    out = Partial()
+    for name in sorted(finished(folder)):
+        out.add(Partial.from_json(json.loads(read_text(join(folder, name)))))
+    return out
+
+
+def folders(parent: str) -> list[str]:
+    """Return the names of all that lies directly below a place."""
+    if not exists(parent):
+        return []
+    fs, path = fsspec.core.url_to_fs(parent)
+    return sorted(str(p).rstrip("/").rsplit("/", 1)[-1] for p in fs.ls(path, detail=False))

@@ -1,0 +1,184 @@
+"""The report: everything that a run left, on one self-contained page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from smdown import __version__
+from smdown.evaluation import charts, sections, words
+from smdown.evaluation.job import LayerInput
+from smdown.evaluation.maps import MapSet, map_set, region_text
+from smdown.evaluation.record import Record, load_record
+from smdown.evaluation.stations import in_grid_percent
+
+
+@dataclass(frozen=True)
+class LayerPage:
+    """All that the page shows of one layer.
+
+    Parameters
+    ----------
+    layer : LayerInput
+        Which one.
+    key_numbers : list of KeyNumber
+        Large numbers.
+    findings : list of str
+        Sentences.
+    maps : MapSet, optional
+        Pictures.
+    tables : list of MemberTable
+        Figures by reference.
+    scatter : str
+        SVG, empty where there is nothing to compare with.
+    dots : list of dict
+        Stations on the map: left and top in percent, whether held out, text.
+    series : list of tuple
+        Title and SVG of station series.
+    """
+
+    layer: LayerInput
+    key_numbers: list[words.KeyNumber]
+    findings: list[str]
+    maps: MapSet | None
+    tables: list[sections.MemberTable]
+    scatter: str
+    dots: list[dict[str, Any]]
+    series: list[tuple[str, str]]
+
+
+def write_report(
+    workdir: str | Path, title: str = "", *, day: str | None = None, config_text: str = "", command: str = ""
+) -> Path:
+    """Write ``report.html`` into a project directory, from whatever is there.
+
+    Parameters
+    ----------
+    workdir : path-like
+        Project directory (design: ``mosaic.zarr``, ``evaluation/``, ``models/``, ``run.json``).
+    title : str
+        Heading; the project's name by default.
+    day : str, optional
+        ISO day of the maps; by default one with truth, near the middle.
+    config_text : str
+        The project file, to be shown at the end.
+    command : str
+        What makes the same again; by default that of ``run.json``.
+
+    Returns
+    -------
+    Path
+        The page. It needs no network and no other file.
+    """
+    record = load_record(workdir)
+    page = _page(record, title, day, config_text, command)
+    target = record.path / "report.html"
+    temporary = target.with_name(".report.html.partial")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(target)
+    return target
+
+
+def _page(record: Record, title: str, day: str | None, config_text: str, command: str) -> str:
+    shown = record.day_to_show(day)
+    layers = [_layer_page(record, layer, shown) for layer in record.layers]
+    started = str(record.run.get("started", ""))[:16].replace("T", " ")
+    return _template().render(
+        title=title or str(record.run.get("name", "")) or "Downscaling report",
+        version=__version__,
+        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
+        started=started,
+        region=region_text(record.job.grid) if record.job else "",
+        days=record.metrics.get("days", []),
+        layers=layers,
+        sensitivity=sections.sensitivity_blocks(record),
+        agreement=sections.agreement_text(record),
+        curves=sections.learning_curves(record),
+        weights=sections.weight_rows(record),
+        stages=sections.stage_rows(record),
+        provenance=sections.provenance(record),
+        command=command or record.run.get("command", ""),
+        config_text=config_text,
+        name_of=words.name_of,
+        colours=charts.COLOURS,
+        pretty_units=words.pretty_units,
+    )
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("smdown.evaluation", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["svg"] = Markup  # charts are made here, from escaped labels
+    return environment.get_template("report.html.j2")
+
+
+def _layer_page(record: Record, layer: LayerInput, day: str | None) -> LayerPage:
+    return LayerPage(
+        layer,
+        words.key_numbers(record, layer),
+        words.findings(record, layer),
+        None if day is None else map_set(record, layer, day),
+        sections.member_tables(record, layer),
+        _scatter(record, layer),
+        _dots(record, layer),
+        sections.station_series(record, layer),
+    )
+
+
+def _scatter(record: Record, layer: LayerInput) -> str:
+    """Draw truth against map, or stations against map where there is no truth."""
+    units = words.pretty_units(layer.units)
+    data = record.metrics.get("scatter", {}).get(layer.name)
+    mosaic = record.mosaic
+    limits = mosaic.variables[layer.name].valid_range if mosaic and layer.name in mosaic.variables else None
+    if data and data.get("counts") and limits:
+        counts = np.zeros((data["bins"], data["bins"]))
+        for bins, count in data["counts"].items():
+            i, j = (int(v) for v in bins.split(","))
+            counts[i, j] = count
+        return charts.density(f"density-{layer.name}", counts, limits, (f"truth [{units}]", f"downscaled [{units}]"))
+    groups = _station_pairs(record, layer)
+    if not groups:
+        return ""
+    return charts.points(f"points-{layer.name}", groups, (f"station [{units}]", f"downscaled [{units}]"))
+
+
+def _station_pairs(record: Record, layer: LayerInput) -> Mapping[str, tuple[list[float], list[float]]]:
+    out = {}
+    for label, held_out in (("unseen stations", True), ("training stations", False)):
+        rows = record.matched(layer.name, held_out=held_out)
+        if len(rows):
+            rows = rows.dropna(subset=["observed", "ensemble"])
+            out[label] = (rows["observed"].tolist(), rows["ensemble"].tolist())
+    return {label: pair for label, pair in out.items() if pair[0]}
+
+
+def _dots(record: Record, layer: LayerInput) -> list[dict[str, Any]]:
+    """Return the stations as places on the map."""
+    if record.job is None or record.stations.empty:
+        return []
+    rows: pd.DataFrame = record.stations[record.stations["layer"] == layer.name]
+    left, top = in_grid_percent(record.job.grid, rows["longitude"].to_numpy(), rows["latitude"].to_numpy())
+    return [
+        {
+            "left": x,
+            "top": y,
+            "held_out": bool(row["held_out"]),
+            "text": f"{row['station']}: {row['n']} pairs, RMSE {words.figures(row['ensemble_rmse'])}, "
+            f"bias {words.figures(row['ensemble_bias'])}",
+        }
+        for x, y, (_, row) in zip(left, top, rows.iterrows(), strict=True)
+    ]

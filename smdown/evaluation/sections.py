@@ -1,0 +1,318 @@
+"""Tables and charts of the report, each from what its stage left on disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from smdown.cubes import Cube, exists
+from smdown.evaluation import charts, words
+from smdown.evaluation.job import LayerInput
+from smdown.evaluation.reader import first_pixel
+from smdown.evaluation.record import Record, flat, number
+from smdown.evaluation.stations import load_stations
+from smdown.grid import NestedGrid, Window
+
+COLUMNS = (
+    ("rmse", "RMSE", "lower"),
+    ("ubrmse", "ubRMSE", "lower"),
+    ("bias", "Bias", "zero"),
+    ("r", "R", "higher"),
+    ("r_within_cell", "R inside cells", "higher"),
+    ("var_ratio_within", "Variance inside cells", "one"),
+    ("coverage_90", "90 % interval holds", "none"),
+    ("rmse_gain", "RMSE gain", "none"),
+)
+"""Metric, heading, and which value is best."""
+
+
+@dataclass(frozen=True)
+class MemberTable:
+    """Figures against one reference.
+
+    Parameters
+    ----------
+    reference : str
+        Key of the reference.
+    caption : str
+        What it is, with the number of pairs.
+    headings : list of str
+        Columns.
+    rows : list of tuple
+        Member, whether it is a baseline, and its cells: text and whether it is the best.
+    """
+
+    reference: str
+    caption: str
+    headings: list[str]
+    rows: list[tuple[str, bool, list[tuple[str, bool]]]]
+
+
+def member_tables(record: Record, layer: LayerInput) -> list[MemberTable]:
+    """Return one table per reference that the layer was compared with."""
+    references = record.metrics.get("layers", {}).get(layer.name, {})
+    return [_member_table(ref, record.members(layer.name, ref), layer) for ref in references]
+
+
+def _member_table(reference: str, members: Mapping[str, Mapping[str, float]], layer: LayerInput) -> MemberTable:
+    columns = [c for c in COLUMNS if any(math.isfinite(v.get(c[0], math.nan)) for v in members.values())]
+    best = {metric: _best(members, metric, rule) for metric, _, rule in columns}
+    networks = [m for m in members if m != "ensemble" and m not in words.BASELINES]
+    order = [m for m in ("ensemble", *networks, *words.BASELINES) if m in members]
+    largest = {metric: max(abs(v.get(metric, 0.0)) for v in members.values()) for metric, *_ in columns}
+    for metric in ("ubrmse", "bias"):
+        largest[metric] = largest.get("rmse", 1.0)  # the same number of decimals in all columns of one unit
+    rows = []
+    for m in order:
+        cells = [(_text(c, members[m].get(c, math.nan), largest[c]), m == best[c]) for c, *_ in columns]
+        rows.append((m, m in words.BASELINES, cells))
+    first = next(iter(members.values()), {})
+    stations = first.get("stations", math.nan)
+    pairs = f"{words.count(stations)} stations, " if math.isfinite(stations) else ""
+    unit = "pairs" if pairs else "pixels"
+    caption = f"{words.name_of(reference)} ({pairs}{words.count(first.get('n', math.nan))} {unit})"
+    marked = {"rmse", "ubrmse", "bias"}
+    units = words.pretty_units(layer.units)
+    return MemberTable(reference, caption, [f"{h} [{units}]" if m in marked else h for m, h, _ in columns], rows)
+
+
+def _best(members: Mapping[str, Mapping[str, float]], metric: str, rule: str) -> str | None:
+    """Return the member with the best value, None where no value counts as better than another."""
+    known = {m: v[metric] for m, v in members.items() if math.isfinite(v.get(metric, math.nan))}
+    if not known or rule == "none":
+        return None
+    cost = {"lower": 1.0, "higher": -1.0}
+    if rule in cost:
+        return min(known, key=lambda m: cost[rule] * known[m])
+    return min(known, key=lambda m: abs(known[m] - (1.0 if rule == "one" else 0.0)))
+
+
+def _text(metric: str, value: float, largest: float) -> str:
+    if metric in ("coverage_90", "rmse_gain", "var_ratio_within"):
+        return words.percent(value)
+    return words.fixed(value, largest)
+
+
+def station_series(record: Record, layer: LayerInput, limit: int = 3) -> list[tuple[str, str]]:
+    """Draw the series of some held-out stations, each in another cell where there are enough."""
+    job, rows = record.job, record.matched(layer.name, held_out=True)
+    if job is None or job.stations_url is None or rows.empty or not exists(job.stations_url):
+        return []
+    stations = load_stations(job.stations_url, [layer.name])
+    if layer.name not in stations.values:
+        return []
+    placed = {s.name: s for s in stations.on(job.grid)}
+    coarse = record.cube(layer.coarse_url or None)
+    out = []
+    for name in _stations_to_show(rows, limit):
+        own = rows[rows["station"] == name].sort_values("day")
+        station = placed[name]
+        seen = stations.values[layer.name][station.index]
+        known = np.flatnonzero(np.isfinite(seen))
+        span = slice(int(known[0]), int(known[-1]) + 1)
+        cell = None
+        if coarse is not None:
+            cell = _coarse_series(
+                coarse, layer, job.grid.at(1), station.y // job.grid.ratio, station.x // job.grid.ratio
+            )
+        mapped = (
+            own["day"].to_numpy().astype("datetime64[D]"),
+            own["ensemble"].to_numpy(dtype=np.float64),
+            own["std"].to_numpy(dtype=np.float64),
+        )
+        label = words.pretty_units(layer.units)
+        svg = charts.series(f"series-{layer.name}-{name}", (stations.times[span], seen[span]), cell, mapped, label)
+        out.append((name, svg))
+    return out
+
+
+def _stations_to_show(rows: Any, limit: int) -> list[str]:
+    """Return the stations with most pairs, one per cell first."""
+    counts = (
+        rows.groupby(["station", "cell"])
+        .size()
+        .reset_index(name="n")
+        .sort_values(["n", "station"], ascending=[False, True])
+    )
+    first = counts.drop_duplicates("cell")
+    rest = counts[~counts["station"].isin(first["station"])]
+    return [str(s) for s in [*first["station"], *rest["station"]][:limit]]
+
+
+def _coarse_series(cube: Cube, layer: LayerInput, cells: NestedGrid, row: int, col: int) -> tuple[Any, Any]:
+    y, x = first_pixel(cube, cells)
+    window = Window(row - y, row - y + 1, col - x, col - x + 1)
+    return cube.times, cube.read(layer.coarse_variable, window)[:, 0, 0].astype(np.float64)
+
+
+MEASURES = (
+    ("groups", "pattern", "Groups of drivers: change of the pattern inside coarse cells"),
+    ("groups", "cells", "Groups of drivers: growth of the error of cell means"),
+    ("drivers", "pattern", "Single drivers: change of the pattern inside coarse cells"),
+)
+
+
+def sensitivity_blocks(record: Record) -> list[dict[str, Any]]:
+    """Return bars by layer and measure: for each group or driver, the ensemble's loss at every resolution."""
+    blocks = []
+    known = {layer.name: layer for layer in record.layers}
+    for layer, resolutions in record.sensitivity.get("layers", {}).items():
+        title = known[layer].title if layer in known else layer
+        units = words.pretty_units(known[layer].units) if layer in known else ""
+        for kind, measure, heading in MEASURES:
+            table = {
+                res: {name: number(entry.get(measure)) for name, entry in members["ensemble"].get(kind, {}).items()}
+                for res, members in resolutions.items()
+                if "ensemble" in members
+            }
+            if any(math.isfinite(v) for entries in table.values() for v in entries.values()):
+                blocks.append({"layer": title, "heading": heading, "units": units, **_bars(table)})
+    return blocks
+
+
+def _bars(table: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Return rows sorted by mean importance; lengths in percent of the longest."""
+    names = list(dict.fromkeys(name for entries in table.values() for name in entries))
+    longest = max((v for entries in table.values() for v in entries.values() if math.isfinite(v)), default=0.0)
+    mean = {name: _mean([entries.get(name, math.nan) for entries in table.values()]) for name in names}
+    rows = []
+    for name in sorted(names, key=lambda n: -mean[n]):
+        values = [(res, entries.get(name, math.nan)) for res, entries in table.items()]
+        bars = [
+            {"resolution": res, "length": max(0.0, v / longest * 100) if longest > 0 and math.isfinite(v) else 0.0,
+             "text": words.fixed(v, longest)}
+            for res, v in values
+        ]  # fmt: skip
+        rows.append({"name": name.replace("_", " "), "bars": bars})
+    return {"rows": rows, "resolutions": list(table)}
+
+
+def _mean(values: list[float]) -> float:
+    known = [v for v in values if math.isfinite(v)]
+    return sum(known) / len(known) if known else 0.0
+
+
+def agreement_text(record: Record) -> str:
+    """Return in words how alike the rankings of the drivers are at the resolutions."""
+    pairs = {
+        layer: {k: number(v) for k, v in found.items()}
+        for layer, found in record.sensitivity.get("agreement", {}).items()
+    }
+    known = [v for found in pairs.values() for v in found.values() if math.isfinite(v)]
+    if not known:
+        return ""
+    low, high = min(known), max(known)
+    span = words.figures(low, 2) if high - low < 0.005 else f"{words.figures(low, 2)} to {words.figures(high, 2)}"
+    return f"Rank correlation of the single drivers between the resolutions: {span} (1: the same order everywhere)."
+
+
+def learning_curves(record: Record) -> list[tuple[str, str]]:
+    """Draw the learning curves of every network of every model."""
+    out = []
+    for model, history in record.histories.items():
+        networks = history.get("networks", history)
+        for network, data in networks.items():
+            lines = _lines(data)
+            if lines:
+                out.append((words.name_of(network), charts.curves(f"curves-{model}-{network}", lines, "loss")))
+    return out
+
+
+def _lines(data: Any) -> dict[str, list[float]]:
+    """Return curves by name from a list of epochs, or from a mapping of lists."""
+    if isinstance(data, Mapping):
+        columns = {str(k): v for k, v in data.items() if isinstance(v, list)}
+    elif isinstance(data, list) and data and isinstance(data[0], Mapping):
+        columns = {str(k): [row.get(k) for row in data] for k in data[0]}
+    else:
+        return {}
+    wanted = {
+        k: [number(v) for v in values]
+        for k, values in columns.items()
+        if k not in ("epoch", "step", "learning_rate", "seconds")
+    }
+    return {k.replace("_", " "): v for k, v in wanted.items() if any(math.isfinite(x) for x in v)}
+
+
+def weight_rows(record: Record) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Return the ensemble's weights: model, layer, and weight by network."""
+    out = []
+    for model, bundle in record.bundles.items():
+        for layer, weights in (bundle.get("weights") or {}).items():
+            if isinstance(weights, Mapping):
+                out.append(
+                    (model, layer, [(words.name_of(k), words.figures(number(v), 2)) for k, v in weights.items()])
+                )
+    return out
+
+
+def stage_rows(record: Record) -> list[dict[str, str | float]]:
+    """Return the stages of the run, with the share of the longest for a bar."""
+    stages: Mapping[str, Mapping[str, Any]] = record.run.get("stages", {}) or {}
+    longest = max((number(s.get("seconds")) for s in stages.values()), default=0.0) or 1.0
+    rows: list[dict[str, str | float]] = []
+    for name, stage in stages.items():
+        seconds = number(stage.get("seconds"))
+        peak = number(stage.get("bytes_peak", stage.get("peak_bytes")))
+        rows.append(
+            {
+                "name": name,
+                "seconds": f"{seconds:,.1f} s" if math.isfinite(seconds) else words.DASH,
+                "length": seconds / longest * 100 if math.isfinite(seconds) else 0.0,
+                "pixels": _mega(number(stage.get("pixels"))),
+                "speed": words.figures(number(stage.get("mpx_s")), 3) if number(stage.get("mpx_s")) > 0 else words.DASH,
+                "tiles": _tiles(stage),
+                "planned": _gib(number(stage.get("bytes_planned"))),
+                "peak": _gib(peak),
+            }
+        )
+    return rows
+
+
+def _mega(pixels: float) -> str:
+    return words.figures(pixels / 1e6, 3) if math.isfinite(pixels) and pixels > 0 else words.DASH
+
+
+def _gib(value: float) -> str:
+    return f"{value / 2**30:.2f} GiB" if math.isfinite(value) and value > 0 else words.DASH
+
+
+def _tiles(stage: Mapping[str, Any]) -> str:
+    done, skipped, failed = (number(stage.get(f"tiles_{k}")) for k in ("done", "skipped", "failed"))
+    if not math.isfinite(done):
+        return words.DASH
+    parts = [f"{done:.0f} done"]
+    parts += [f"{skipped:.0f} kept"] if skipped > 0 else []
+    parts += [f"{failed:.0f} failed"] if failed > 0 else []
+    return ", ".join(parts)
+
+
+def provenance(record: Record) -> list[tuple[str, dict[str, str]]]:
+    """Return tables of what the results were made from."""
+    out: list[tuple[str, dict[str, str]]] = []
+    if versions := record.run.get("versions"):
+        out.append(("Versions", flat(versions)))
+    for model, bundle in record.bundles.items():
+        keys = ("schema_version", "resolutions", "provenance")
+        wanted: dict[str, Any] = {k: bundle[k] for k in keys if k in bundle}
+        if drivers := bundle.get("drivers"):
+            wanted["drivers"] = _names(drivers)
+        if isinstance(sequence := bundle.get("sequence"), Mapping):
+            wanted["daily sequence"] = _names(sequence.get("drivers", []))
+        if isinstance(splits := bundle.get("splits"), Mapping):
+            wanted |= {k: len(v) for k, v in splits.items() if isinstance(v, list)}
+        out.append((f"Model {model}", flat(wanted)))
+    if record.mosaic is not None:
+        attrs = {k: v for k, v in record.mosaic.attrs.items() if k != "history"}
+        out.append(("Mosaic", flat({"fingerprint": record.mosaic.spec.fingerprint, **attrs})))
+    return [(title, rows) for title, rows in out if rows]
+
+
+def _names(items: Any) -> list[str]:
+    if isinstance(items, Mapping):
+        return [str(v) for v in items.get("names", items)]
+    return [str(i.get("name", i)) if isinstance(i, Mapping) else str(i) for i in items]

@@ -1,0 +1,217 @@
+"""Statistics that merge: computed by tile or by chunk, added up in any grouping, equal to those of the whole.
+
+Everything is kept as *centred* moments, which stay exact where plain sums of squares cancel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Z_90 = 1.6448536269514722
+"""Half width of the central 90 % interval of a normal distribution, in standard deviations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Centred moments of pairs (x = estimate, y = reference).
+
+    Parameters
+    ----------
+    n : int
+        Pairs.
+    mean_x, mean_y : float
+        Means.
+    m2_x, m2_y, m2_xy, m2_d : float
+        Sums of squared deviations of x, of y, of their products, and of x - y, each from its own mean.
+    """
+
+    n: int = 0
+    mean_x: float = 0.0
+    mean_y: float = 0.0
+    m2_x: float = 0.0
+    m2_y: float = 0.0
+    m2_xy: float = 0.0
+    m2_d: float = 0.0
+
+    @classmethod
+    def of(cls, x: npt.ArrayLike, y: npt.ArrayLike) -> Moments:
+        """Return the moments of all pairs in which both values are finite."""
+        a, b = np.asarray(x, dtype=np.float64).ravel(), np.asarray(y, dtype=np.float64).ravel()
+        ok = np.isfinite(a) & np.isfinite(b)
+        a, b = a[ok], b[ok]
+        if a.size == 0:
+            return cls()
+        mean_x, mean_y = float(a.mean()), float(b.mean())
+        dx, dy = a - mean_x, b - mean_y
+        m2 = (dx @ dx, dy @ dy, dx @ dy, (dx - dy) @ (dx - dy))
+        return cls(int(a.size), mean_x, mean_y, *(float(v) for v in m2))
+
+    def __add__(self, other: Moments) -> Moments:
+        """Merge by the pairwise formula of Chan, Golub and LeVeque (1983)."""
+        n = self.n + other.n
+        if n == 0:
+            return self
+        share = other.n / n
+        dx, dy = other.mean_x - self.mean_x, other.mean_y - self.mean_y
+        weight = self.n * share
+        return Moments(
+            n,
+            self.mean_x + dx * share,
+            self.mean_y + dy * share,
+            self.m2_x + other.m2_x + weight * dx * dx,
+            self.m2_y + other.m2_y + weight * dy * dy,
+            self.m2_xy + other.m2_xy + weight * dx * dy,
+            self.m2_d + other.m2_d + weight * (dx - dy) ** 2,
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """Return ``n, r, bias, rmse, ubrmse`` (bias = estimate - reference; divisor n); NaN where undefined.
+
+        Definitions as in pytesmo and QA4SM: ``rmse^2 = bias^2 + ubrmse^2``.
+        """
+        if self.n == 0:
+            return {"n": 0, "r": math.nan, "bias": math.nan, "rmse": math.nan, "ubrmse": math.nan}
+        bias = self.mean_x - self.mean_y
+        variance = max(self.m2_d, 0.0) / self.n
+        r = correlation(self.m2_x, self.m2_y, self.m2_xy, self.n * max(abs(self.mean_x), abs(self.mean_y)) ** 2)
+        rmse = math.sqrt(bias * bias + variance)
+        return {"n": self.n, "r": r, "bias": bias, "rmse": rmse, "ubrmse": math.sqrt(variance)}
+
+
+def correlation(xx: float, yy: float, xy: float, scale: float = 0.0) -> float:
+    """Return ``xy / sqrt(xx yy)``, or NaN where one of the two does not vary beyond rounding at `scale`."""
+    if min(xx, yy) <= 1e-13 * scale or xx * yy <= 0:
+        return math.nan
+    return max(-1.0, min(1.0, xy / math.sqrt(xx * yy)))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How one field compares with a reference: over all pixels, and inside the coarse cells.
+
+    Parameters
+    ----------
+    total : Moments
+        Of all pixels.
+    within_x, within_y, within_xy : float
+        Sums of squares and products of the anomalies from the mean of their cell, over all cells.
+    hits, intervals : int
+        Pixels whose error lies inside the stated 90 % interval, and pixels that have such an interval.
+    """
+
+    total: Moments = Moments()
+    within_x: float = 0.0
+    within_y: float = 0.0
+    within_xy: float = 0.0
+    hits: int = 0
+    intervals: int = 0
+
+    def __add__(self, other: Comparison) -> Comparison:
+        return Comparison(
+            self.total + other.total,
+            self.within_x + other.within_x,
+            self.within_y + other.within_y,
+            self.within_xy + other.within_xy,
+            self.hits + other.hits,
+            self.intervals + other.intervals,
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """Return those of all pixels, and ``r_within_cell``, ``var_ratio_within``, ``coverage_90`` if stated."""
+        out = self.total.metrics()
+        scale = self.total.n * self.total.mean_y**2
+        out["r_within_cell"] = correlation(self.within_x, self.within_y, self.within_xy, scale)
+        out["var_ratio_within"] = self.within_x / self.within_y if self.within_y > 0 else math.nan
+        if self.intervals:
+            out["coverage_90"] = self.hits / self.intervals
+        return out
+
+    def as_list(self) -> list[float]:
+        """Return all numbers in order, for JSON."""
+        return [*astuple(self.total), self.within_x, self.within_y, self.within_xy, self.hits, self.intervals]
+
+    @classmethod
+    def from_list(cls, values: list[Any]) -> Comparison:
+        """Return the comparison that :meth:`as_list` wrote."""
+        total = Moments(int(values[0]), *values[1:7])
+        return cls(total, values[7], values[8], values[9], int(values[10]), int(values[11]))
+
+
+def compare(
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[np.float32],
+    ratio: int,
+    std: npt.NDArray[np.float32] | None = None,
+) -> Comparison:
+    """Compare two fields that cover whole cells.
+
+    Parameters
+    ----------
+    x, y : ndarray
+        Estimate and reference, ``(y, x)``, NaN for missing; whole cells of ``ratio x ratio`` pixels.
+    ratio : int
+        Pixels along one side of a cell.
+    std : ndarray, optional
+        Stated standard deviation of `x`, for the coverage of its 90 % interval.
+    """
+    cells = cell_moments(x, y, ratio).reshape(-1, 7)
+    hits = intervals = 0
+    if std is not None:
+        error = np.abs(x - y)
+        known = np.isfinite(error) & np.isfinite(std)
+        intervals = int(np.count_nonzero(known))
+        hits = int(np.count_nonzero(error[known] <= Z_90 * std[known]))
+    inside = cells[:, 3:6].sum(axis=0)
+    return Comparison(_merge_cells(cells), float(inside[0]), float(inside[1]), float(inside[2]), hits, intervals)
+
+
+def _merge_cells(cells: npt.NDArray[np.float64]) -> Moments:
+    """Merge the moments of many cells, ``(cell, 7)`` in the order of :class:`Moments`, at once."""
+    n = cells[:, 0]
+    total = n.sum()
+    if total == 0:
+        return Moments()
+    mean_x, mean_y = n @ cells[:, 1] / total, n @ cells[:, 2] / total
+    dx, dy = cells[:, 1] - mean_x, cells[:, 2] - mean_y
+    between = (n @ (dx * dx), n @ (dy * dy), n @ (dx * dy), n @ (dx - dy) ** 2)
+    m2 = cells[:, 3:].sum(axis=0) + np.array(between)
+    return Moments(int(total), float(mean_x), float(mean_y), *(float(v) for v in m2))
+
+
+def _cell_moments(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], ratio: int) -> npt.NDArray[np.float64]:
+    rows, cols = x.shape[0] // ratio, x.shape[1] // ratio
+    out = np.zeros((rows, cols, 7))
+    for row in range(rows):
+        for col in range(cols):
+            n, sum_x, sum_y = 0, 0.0, 0.0
+            for i in range(row * ratio, (row + 1) * ratio):
+                for j in range(col * ratio, (col + 1) * ratio):
+                    if math.isfinite(x[i, j]) and math.isfinite(y[i, j]):
+                        n += 1
+                        sum_x += np.float64(x[i, j])
+                        sum_y += np.float64(y[i, j])
+            if n == 0:
+                continue
+            mean_x, mean_y = sum_x / n, sum_y / n
+            xx, yy, xy, dd = 0.0, 0.0, 0.0, 0.0
+            for i in range(row * ratio, (row + 1) * ratio):
+                for j in range(col * ratio, (col + 1) * ratio):
+                    if math.isfinite(x[i, j]) and math.isfinite(y[i, j]):
+                        dx, dy = np.float64(x[i, j]) - mean_x, np.float64(y[i, j]) - mean_y
+                        xx += dx * dx
+                        yy += dy * dy
+                        xy += dx * dy
+                        dd += (dx - dy) ** 2
+            out[row, col] = np.array((float(n), mean_x, mean_y, xx, yy, xy, dd))
+    return out
+
+
+cell_moments: Callable[..., npt.NDArray[np.float64]] = numba.njit(nogil=True, cache=True)(_cell_moments)
+"""Moments of each cell, ``(row, col, 7)``: n, mean of x and y, then the sums of squares xx, yy, xy, dd."""

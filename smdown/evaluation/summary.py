@@ -1,0 +1,156 @@
+"""The plan of an evaluation, and what its tiles add up to: ``metrics.json``, ``stations.csv``, ``matchups.csv``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from smdown.cubes import delete, exists, join
+from smdown.errors import IncompleteError
+from smdown.evaluation import partials
+from smdown.evaluation.consistency import Mass, Seams
+from smdown.evaluation.job import EvaluateJob, LayerInput
+from smdown.evaluation.partials import Partial
+from smdown.evaluation.stations import load_stations, pooled_metrics, station_table
+from smdown.evaluation.stats import Comparison
+from smdown.evaluation.tile import BINS, EvaluateTask, run_evaluate
+from smdown.plan import Plan
+
+BASELINE = "coarse_nearest"
+_PROCESS_BYTES = 400_000_000  # interpreter and libraries
+_BYTES_PER_PIXEL = 96  # some ten float32 fields of a tile at once, and float64 temporaries of two
+
+
+def task_bytes(job: EvaluateJob) -> int:
+    """Return the memory that evaluating one tile needs at most."""
+    side = job.cells_per_tile * job.grid.ratio
+    return _PROCESS_BYTES + _BYTES_PER_PIXEL * side * side
+
+
+def evaluate_plan(job: EvaluateJob) -> Plan:
+    """Return one task per tile of the mosaic that has not been evaluated in its present state.
+
+    Raises
+    ------
+    CubeError
+        If the mosaic, the truth or the members are not there.
+    """
+    folder = job.partials_url
+    there = partials.finished(folder)
+    tiles = list(job.grid.tiles(job.cells_per_tile))
+    todo = [t for t in tiles if partials.partial_url("", t.row, t.col).strip("/") not in there]
+    tasks = tuple(EvaluateTask(job, tile, folder) for tile in todo)
+    return Plan("evaluate", tasks, run_evaluate, task_bytes(job), done=len(tiles) - len(todo))
+
+
+def summarise(job: EvaluateJob) -> dict[str, Any]:
+    """Merge all tiles; write ``metrics.json``, ``stations.csv``, ``matchups.csv`` and ``job.json``.
+
+    Returns
+    -------
+    dict
+        What ``metrics.json`` holds, with NaN where it has null.
+
+    Raises
+    ------
+    IncompleteError
+        If tiles are missing.
+    """
+    folder = job.partials_url
+    expected = sum(1 for _ in job.grid.tiles(job.cells_per_tile))
+    found = len(partials.finished(folder))
+    if found < expected:
+        raise IncompleteError(f"got {found} of {expected} evaluated tiles; run evaluate again to finish the rest")
+    whole = partials.read_all(folder)
+    table = pd.DataFrame(whole.matchups)
+    metrics = {
+        "layers": {layer.name: _references(layer, whole, table) for layer in job.layers},
+        "consistency": {layer.name: _consistency(layer, whole) for layer in job.layers},
+        "by_day": {layer.name: _by_day(layer, whole) for layer in job.layers},
+        "scatter": {layer: {"bins": BINS, "counts": dict(counts)} for layer, counts in whole.scatter.items()},
+        "days": list(job.days),
+        "units": {layer.name: layer.units for layer in job.layers},
+    }
+    partials.write_json(join(job.out_url, "metrics.json"), metrics)
+    partials.write_json(join(job.out_url, "job.json"), job.as_json())
+    _write_tables(job, table)
+    _forget_other_jobs(job)
+    return metrics
+
+
+def _references(layer: LayerInput, whole: Partial, table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the figures of a layer by reference and member."""
+    out = {}
+    if truth := _truth(layer, whole):
+        out["truth"] = truth
+    if len(table):
+        own = table[table["layer"] == layer.name]
+        for reference, rows in (("stations", own[own["held_out"]]), ("stations_training", own[~own["held_out"]])):
+            if len(rows):
+                out[reference] = pooled_metrics(rows.dropna(axis="columns", how="all"))
+    for members in out.values():
+        _add_gain(members)
+    return out
+
+
+def _truth(layer: LayerInput, whole: Partial) -> dict[str, dict[str, float]]:
+    members = list(dict.fromkeys(member for name, _, member in whole.truth if name == layer.name))
+    out = {}
+    for member in members:
+        keys = [key for key in whole.truth if key[0] == layer.name and key[2] == member]
+        comparison: Comparison = partials.total(keys, whole.truth, Comparison())
+        out[member] = comparison.metrics()
+    return out
+
+
+def _add_gain(members: dict[str, dict[str, float]]) -> None:
+    """Add to each member by what share its RMSE is below that of the coarse value taken as it is."""
+    base = members.get(BASELINE, {}).get("rmse", math.nan)
+    for metrics in members.values():
+        metrics["rmse_gain"] = 1 - metrics["rmse"] / base if base > 0 else math.nan
+
+
+def _consistency(layer: LayerInput, whole: Partial) -> dict[str, float]:
+    mass: Mass = partials.total([k for k in whole.mass if k[0] == layer.name], whole.mass, Mass())
+    seams: Seams = partials.total([k for k in whole.seams if k[0] == layer.name], whole.seams, Seams())
+    return mass.metrics() | seams.metrics()
+
+
+def _by_day(layer: LayerInput, whole: Partial) -> dict[str, Any]:
+    days: dict[str, Any] = {day: {"valid_fraction": 0.0} for name, day in whole.mass if name == layer.name}
+    for name, day in whole.mass:
+        if name == layer.name:
+            days[day] = {"valid_fraction": whole.mass[name, day].metrics()["valid_fraction"]}
+    for (name, day, member), comparison in whole.truth.items():
+        if name == layer.name:
+            days[day].setdefault("truth", {})[member] = comparison.metrics()
+    return {day: days[day] for day in sorted(days)}
+
+
+def _write_tables(job: EvaluateJob, table: pd.DataFrame) -> None:
+    """Write the matchups, and one row per station and layer; remove older ones where there are none."""
+    names = ("stations.csv", "matchups.csv")
+    if table.empty or job.stations_url is None:
+        for name in names:
+            if exists(join(job.out_url, name)):
+                delete(join(job.out_url, name))
+        return
+    stations = load_stations(job.stations_url, tuple(layer.name for layer in job.layers))
+    places = {
+        name: (float(x), float(y))
+        for name, x, y in zip(stations.names, stations.longitude, stations.latitude, strict=True)
+    }
+    ordered = table.sort_values(["layer", "station", "day"])
+    for name, frame in zip(names, (station_table(ordered, places), ordered), strict=True):
+        partials.write_text(join(job.out_url, name), frame.to_csv(index=False))
+
+
+def _forget_other_jobs(job: EvaluateJob) -> None:
+    """Remove partial results of earlier jobs and of earlier states of the mosaic."""
+    keep = job.partials_url.rsplit("/", 1)[-1]
+    parent = join(job.out_url, "partials")
+    for name in partials.folders(parent):
+        if name != keep:
+            delete(join(parent, name))

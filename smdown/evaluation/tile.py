@@ -1,0 +1,164 @@
+"""One tile of an evaluation: read what the mosaic, the truth and the stations say there, and add it up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smdown.evaluation import baselines
+from smdown.evaluation.consistency import mass_of, seams_of
+from smdown.evaluation.job import EvaluateJob, LayerInput
+from smdown.evaluation.partials import Partial, partial_url, write_json
+from smdown.evaluation.reader import Reader, first_pixel
+from smdown.evaluation.stations import Station, in_window
+from smdown.evaluation.stats import compare
+from smdown.grid import Tile, Window
+from smdown.plan import Receipt
+
+BINS = 128
+"""Bins of the joint histogram along each axis, over the layer's physical range."""
+
+Field = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateTask:
+    """Evaluate one tile, all days and layers.
+
+    Parameters
+    ----------
+    job : EvaluateJob
+        What it is part of.
+    tile : Tile
+        Its cells.
+    folder : str
+        Where it leaves its result.
+    """
+
+    job: EvaluateJob
+    tile: Tile
+    folder: str
+
+    @property
+    def key(self) -> str:
+        """Name of the task, unique in its plan."""
+        return f"evaluate/{self.tile.row}/{self.tile.col}"
+
+
+def run_evaluate(task: EvaluateTask) -> Receipt:
+    """Evaluate a tile and leave its partial result.
+
+    Returns
+    -------
+    Receipt
+        With the pixels of the mosaic that were read.
+    """
+    job, tile = task.job, task.tile
+    reader, out = Reader(job), Partial()
+    stations = [] if reader.stations is None else in_window(reader.stations.on(job.grid), tile.core)
+    for day in job.days:
+        flags = reader.field(reader.mosaic, "flags", tile.core, day)
+        for layer in job.layers:
+            _evaluate(_Slice(reader, out, tile, layer, day), flags, stations)
+    write_json(partial_url(task.folder, tile.row, tile.col), out.as_json())
+    return Receipt(task.key, pixels=tile.core.size * len(job.days) * len(job.layers))
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """One layer on one day of one tile, and where its results go."""
+
+    reader: Reader
+    out: Partial
+    tile: Tile
+    layer: LayerInput
+    day: str
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        return self.reader.mosaic.variables[self.layer.name].valid_range
+
+
+def _evaluate(part: _Slice, flags: npt.NDArray[np.uint8] | None, stations: list[Station]) -> None:
+    reader, tile, layer, core = part.reader, part.tile, part.layer, part.tile.core
+    mosaic = reader.mosaic
+    wide = reader.field(mosaic, layer.name, Window(core.y0, core.y1 + 1, core.x0, core.x1 + 1), part.day)
+    if wide is None:
+        return
+    field: Field = np.ascontiguousarray(wide[:-1, :-1])
+    coarse = reader.coarse(layer, tile.cells.expand(baselines.MARGIN), part.day)
+    inner = coarse[baselines.MARGIN : -baselines.MARGIN, baselines.MARGIN : -baselines.MARGIN]
+    part.out.mass[layer.name, part.day] += mass_of(field, inner, flags, tile.ratio, part.limits)
+    if not np.isfinite(field).any():
+        return
+    origin = first_pixel(mosaic, reader.job.grid)
+    part.out.seams[layer.name, part.day] += seams_of(wide, core, tile.ratio, mosaic.spec.shard, origin)
+    truth = reader.field(reader.truth, layer.name, core, part.day)
+    if truth is not None or stations:
+        std = reader.field(mosaic, f"{layer.name}_std", core, part.day)
+        estimates = _estimates(part, field, coarse)
+        if truth is not None:
+            _compare_truth(part, estimates, truth, std)
+        part.out.matchups.extend(_matchups(part, stations, estimates, std))
+
+
+def _estimates(part: _Slice, field: Field, coarse: Field) -> dict[str, Field]:
+    """Return all fields to be judged: the ensemble, its members, and the coarse product at the same pixels."""
+    reader, tile = part.reader, part.tile
+    out = {"ensemble": field}
+    for member in reader.members_of(part.layer):
+        found = reader.field(reader.members, f"{part.layer.name}_{member}", tile.core, part.day)
+        if found is not None:
+            out[member] = found
+    margin = baselines.MARGIN
+    out["coarse_nearest"] = baselines.nearest(coarse[margin:-margin, margin:-margin], tile.ratio)
+    out["coarse_cubic"] = baselines.cubic(coarse, tile.ratio)
+    return out
+
+
+def _compare_truth(part: _Slice, estimates: dict[str, Field], truth: Field, std: Field | None) -> None:
+    """Compare every estimate with the truth over the pixels that all of them have."""
+    known = np.isfinite(truth)
+    for estimate in estimates.values():
+        known &= np.isfinite(estimate)
+    if not known.any():
+        return
+    reference = np.where(known, truth, np.float32(np.nan))
+    for member, estimate in estimates.items():
+        stated = std if member == "ensemble" else None
+        part.out.truth[part.layer.name, part.day, member] += compare(estimate, reference, part.tile.ratio, stated)
+    if part.limits is not None:
+        counts = joint_histogram(reference[known], estimates["ensemble"][known], part.limits)
+        for bins, count in counts.items():
+            part.out.scatter[part.layer.name][bins] += count
+
+
+def joint_histogram(truth: Field, estimate: Field, limits: tuple[float, float]) -> dict[str, int]:
+    """Return the filled bins of the joint histogram over the physical range, as ``"<truth>,<estimate>": count``."""
+    low, high = limits
+    scale = BINS / (high - low)
+    i, j = (np.clip((v - low) * scale, 0, BINS - 1).astype(np.int64) for v in (truth, estimate))
+    counts = np.bincount(i * BINS + j, minlength=BINS * BINS)
+    return {f"{k // BINS},{k % BINS}": int(counts[k]) for k in np.flatnonzero(counts)}
+
+
+def _matchups(
+    part: _Slice, stations: list[Station], estimates: dict[str, Field], std: Field | None
+) -> list[dict[str, Any]]:
+    """Return one row per station that saw something on the day: what it saw, and every estimate at its pixel."""
+    job, seen, core = part.reader.job, part.reader.stations, part.tile.core
+    rows: list[dict[str, Any]] = []
+    for station in stations:
+        y, x = station.y - core.y0, station.x - core.x0
+        observed = np.nan if seen is None else seen.observed(station, part.layer.name, part.day)
+        if not np.isfinite(observed):
+            continue
+        row: dict[str, Any] = {"station": station.name, "network": station.network, "layer": part.layer.name}
+        row |= {"day": part.day, "held_out": job.held_out is None or station.name in job.held_out}
+        row["cell"] = f"{station.y // job.grid.ratio},{station.x // job.grid.ratio}"
+        row |= {"observed": observed, "std": float("nan") if std is None else float(std[y, x])}
+        rows.append(row | {member: float(estimate[y, x]) for member, estimate in estimates.items()})
+    return rows

@@ -1,0 +1,222 @@
+"""The report's findings in plain words, and numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from smdown.evaluation.job import LayerInput
+from smdown.evaluation.record import Record
+
+DASH = "\N{EN DASH}"
+"""Stands for what is not known."""
+_RAISED = str.maketrans(
+    "-0123456789",
+    "\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT ZERO}\N{SUPERSCRIPT ONE}\N{SUPERSCRIPT TWO}"
+    "\N{SUPERSCRIPT THREE}\N{SUPERSCRIPT FOUR}\N{SUPERSCRIPT FIVE}\N{SUPERSCRIPT SIX}"
+    "\N{SUPERSCRIPT SEVEN}\N{SUPERSCRIPT EIGHT}\N{SUPERSCRIPT NINE}",
+)
+BASELINES = ("coarse_nearest", "coarse_cubic")
+NAMES = {
+    "ensemble": "Ensemble (the map)",
+    "dnn": "DNN",
+    "cnn": "CNN",
+    "lstm": "LSTM",
+    "coarse_nearest": "Coarse value as it is",
+    "coarse_cubic": "Coarse, cubic interpolation",
+    "truth": "Fine truth",
+    "stations": "Stations that training never saw",
+    "stations_training": "Stations used in training",
+}
+
+
+def name_of(key: str) -> str:
+    """Return what people call a member or reference."""
+    return NAMES.get(key, key.replace("_", " "))
+
+
+def figures(value: float, digits: int = 3) -> str:
+    """Return a number with so many significant digits and no exponent in the usual range, a dash for NaN."""
+    if not math.isfinite(value):
+        return DASH
+    if value == 0:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    if not -6 <= places <= digits + 4:
+        mantissa, exponent = f"{value:.{min(digits, 2) - 1}e}".split("e")
+        power = str(int(exponent)).translate(_RAISED)
+        return f"{mantissa} \N{MULTIPLICATION SIGN} 10{power}".replace("-", "\N{MINUS SIGN}")
+    text = f"{value:.{max(places, 0)}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def fixed(value: float, largest: float, digits: int = 3) -> str:
+    """Return a number with the decimals that give the largest of its column so many significant digits."""
+    if not math.isfinite(value):
+        return DASH
+    places = digits - 1 - math.floor(math.log10(largest)) if math.isfinite(largest) and largest > 0 else digits
+    text = f"{value:.{min(max(places, 0), 9)}f}"
+    return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "\N{MINUS SIGN}")
+
+
+def percent(value: float) -> str:
+    """Return a share as a percentage."""
+    if not math.isfinite(value):
+        return DASH
+    text = f"{value:.1%}" if 0.0005 <= abs(value) < 0.0995 else f"{value:.0%}"
+    return text.replace("-", "\N{MINUS SIGN}").replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def count(value: float) -> str:
+    """Return a whole number with thin spaces between thousands."""
+    return f"{value:,.0f}".replace(",", "\N{THIN SPACE}") if math.isfinite(value) else DASH
+
+
+def amount(value: float, units: str, digits: int = 3) -> str:
+    """Return a number with its units, kept on one line."""
+    return f"{figures(value, digits)} {units}".rstrip().replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def pretty_units(units: str) -> str:
+    """Return units with superscripts and without line breaks, as in m³ m⁻³."""
+    text = re.sub(r"(?<=[A-Za-z])(-?\d)", lambda m: m[1].translate(_RAISED), units)
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """One of the large numbers at the top.
+
+    Parameters
+    ----------
+    value, label, note : str
+        The number, what it is, and what to hold it against.
+    """
+
+    value: str
+    label: str
+    note: str = ""
+
+
+def key_numbers(record: Record, layer: LayerInput) -> list[KeyNumber]:
+    """Return the numbers that matter most for a layer, as far as they are known."""
+    out: list[KeyNumber] = []
+    units = pretty_units(layer.units)
+    for reference, what in (
+        ("truth", "error (RMSE) against the fine truth"),
+        ("stations", "error (RMSE) at unseen stations"),
+    ):
+        members = record.members(layer.name, reference)
+        if "ensemble" not in members:
+            continue
+        ensemble = members["ensemble"]
+        base = members.get("coarse_nearest", {}).get("rmse", math.nan)
+        note = f"coarse value: {figures(base)} ({_change(ensemble['rmse_gain'])})"
+        out.append(KeyNumber(amount(ensemble["rmse"], units), what, note))
+        within = ensemble.get("r_within_cell", math.nan)
+        if reference == "truth" and math.isfinite(within):
+            note = "the coarse product has none there" + _cubic_within(members)
+            out.append(KeyNumber(figures(within, 2), "correlation inside coarse cells", note))
+        covered = ensemble.get("coverage_90", math.nan)
+        if reference == "truth" and math.isfinite(covered):
+            out.append(KeyNumber(percent(covered), "of the truth inside the 90 % interval", "90 % would be exact"))
+    mass = record.consistency(layer.name)
+    if mass.get("cells_checked", 0) > 0:
+        note = f"{count(mass['cells_checked'])} cell values checked, {count(mass['cells_flagged'])} could not be met"
+        label = "largest departure of a cell's mean from the coarse value"
+        out.append(KeyNumber(amount(mass["max_abs_difference"], units, 2), label, note))
+    return out
+
+
+def _change(gain: float) -> str:
+    if not math.isfinite(gain):
+        return "no comparison"
+    return f"{percent(gain)} less" if gain >= 0 else f"{percent(-gain)} more"
+
+
+def _cubic_within(members: dict[str, dict[str, float]]) -> str:
+    within = members.get("coarse_cubic", {}).get("r_within_cell", math.nan)
+    return f"; its cubic interpolation: {figures(within, 2)}" if math.isfinite(within) else ""
+
+
+def findings(record: Record, layer: LayerInput) -> list[str]:
+    """Return a layer's findings as sentences, good ones and bad ones alike."""
+    truth, stations = record.members(layer.name, "truth"), record.members(layer.name, "stations")
+    out = _truth_findings(truth, pretty_units(layer.units))
+    out += _station_findings(stations, pretty_units(layer.units))
+    if not truth and not stations:
+        out.append(
+            "No fine truth and no stations were given for this layer: how right the pattern inside the coarse cells "
+            "is remains unknown. What follows shows that the map agrees with the coarse product, and what it relies on."
+        )
+    out += _consistency_findings(record.consistency(layer.name), pretty_units(layer.units))
+    return out
+
+
+def _truth_findings(members: dict[str, dict[str, float]], units: str) -> list[str]:
+    if "ensemble" not in members:
+        return []
+    ensemble = members["ensemble"]
+    cubic = members.get("coarse_cubic", {}).get("rmse", math.nan)
+    over_cubic = 1 - ensemble["rmse"] / cubic if cubic > 0 else math.nan
+    out = [
+        (
+            f"Against the fine truth ({count(ensemble['n'])} pixels) the map's error is "
+            f"{amount(ensemble['rmse'], units)}: {_change(ensemble['rmse_gain'])} than that of the coarse value, "
+            f"{_change(over_cubic)} than that of its cubic interpolation."
+        )
+    ]
+    if math.isfinite(within := ensemble.get("r_within_cell", math.nan)):
+        ratio = ensemble["var_ratio_within"]
+        out.append(
+            f"Inside the coarse cells, where the coarse product shows nothing, the map follows the truth with a "
+            f"correlation of {figures(within, 2)} and holds {percent(ratio)} of its variance"
+            + (": it is smoother than the ground." if ratio < 0.9 else ".")
+        )
+    return out + _best_member(members)
+
+
+def _best_member(members: dict[str, dict[str, float]]) -> list[str]:
+    networks = {m: v["rmse"] for m, v in members.items() if m != "ensemble" and m not in BASELINES}
+    if not networks:
+        return []
+    best = min(networks, key=lambda m: networks[m])
+    difference = members["ensemble"]["rmse"] / networks[best] - 1
+    if abs(difference) < 0.005:
+        return [f"The ensemble is as good as the best single network ({name_of(best)})."]
+    if difference < 0:
+        return [f"The ensemble beats its best single network ({name_of(best)}) by {percent(-difference)}."]
+    return [f"The best single network ({name_of(best)}) beats the ensemble by {percent(difference)}."]
+
+
+def _station_findings(members: dict[str, dict[str, float]], units: str) -> list[str]:
+    if "ensemble" not in members or members["ensemble"]["n"] == 0:
+        return []
+    ensemble = members["ensemble"]
+    base = members.get("coarse_nearest", {}).get("r", math.nan)
+    return [
+        (
+            f"At {count(ensemble['stations'])} stations that training never saw ({count(ensemble['n'])} pairs) the "
+            f"error is {amount(ensemble['rmse'], units)}, {_change(ensemble['rmse_gain'])} than that of the coarse "
+            f"value; correlation {figures(ensemble['r'], 2)} against {figures(base, 2)}."
+        )
+    ]
+
+
+def _consistency_findings(mass: dict[str, float], units: str) -> list[str]:
+    if not mass.get("cells_checked"):
+        return []
+    flagged = mass["cells_flagged"]
+    out = (
+        f"The mean over every coarse cell keeps the coarse value to within "
+        f"{amount(mass['max_abs_difference'], units, 2)} ({count(mass['cells_checked'])} cell values"
+        + (f"; {count(flagged)} could not be met and are flagged)" if flagged else ")")
+    )
+    outside = mass["pixels_outside_bounds"]
+    bounds = "no pixel leaves its physical bounds" if not outside else f"{count(outside)} pixels leave their bounds"
+    tile, cell = mass.get("tile_edge_ratio", math.nan), mass.get("cell_border_ratio", math.nan)
+    steps = ""
+    if math.isfinite(tile) and cell > 0:
+        steps = f"; steps across tile edges are {figures(tile / cell, 2)} times those across other cell borders"
+    return [f"{out}; {bounds}{steps}."]

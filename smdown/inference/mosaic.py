@@ -1,0 +1,100 @@
+"""The mosaic's cube: its variables, flags and CF attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntFlag
+from typing import Any
+
+import smdown
+from smdown.cubes import CubeSpec, Variable
+from smdown.inference.job import LayerJob, PredictJob
+
+FLAGS = "flags"
+_DIMS = ("time", "y", "x")
+
+
+class Flag(IntFlag):
+    """Why a pixel is missing or less certain than its neighbours; 0 where nothing is to be said."""
+
+    COARSE_MISSING = 1
+    DRIVER_MISSING = 2
+    MEAN_NOT_MET = 4
+    DRIVER_IMPUTED = 8
+
+
+_MEANINGS = {
+    Flag.COARSE_MISSING: "coarse_value_missing",
+    Flag.DRIVER_MISSING: "required_driver_missing",
+    Flag.MEAN_NOT_MET: "cell_mean_not_met",
+    Flag.DRIVER_IMPUTED: "optional_driver_imputed",
+}
+
+
+def std_name(layer: str) -> str:
+    """Return the name of a layer's standard deviation."""
+    return f"{layer}_std"
+
+
+def member_name(layer: str, member: str) -> str:
+    """Return the name of one network's own map of a layer."""
+    return f"{layer}_{member}"
+
+
+def mosaic_spec(job: PredictJob, fingerprint: str, attrs: Mapping[str, Any]) -> CubeSpec:
+    """Return the cube of the mosaic: one shard a tile, one chunk a coarse cell."""
+    variables = [v for layer in job.layers for v in (_layer(layer), _std(layer))]
+    title = "Downscaled " + " and ".join(layer.long_name or layer.name for layer in job.layers)
+    return _spec(job, (*variables, _flags()), fingerprint, {"title": title, **_provenance(job), **attrs})
+
+
+def members_spec(job: PredictJob, members: tuple[str, ...], fingerprint: str, attrs: Mapping[str, Any]) -> CubeSpec:
+    """Return the cube that holds each network's own map, on the mosaic's grid and days."""
+    variables = tuple(_member(layer, member) for layer in job.layers for member in members)
+    return _spec(job, variables, fingerprint, {"title": "Single networks", **_provenance(job), **attrs})
+
+
+def _spec(job: PredictJob, variables: tuple[Variable, ...], fingerprint: str, attrs: Mapping[str, Any]) -> CubeSpec:
+    shard = job.cells_per_tile * job.grid.ratio
+    return CubeSpec(job.grid.raster, variables, job.days, shard, job.grid.ratio, fingerprint, attrs, job.grid)
+
+
+def _provenance(job: PredictJob) -> dict[str, str]:
+    return {"source": f"smdown {smdown.__version__}", "constraint": job.constraint}
+
+
+def _layer(layer: LayerJob) -> Variable:
+    low, high = layer.bounds
+    attrs = {
+        "cell_methods": "time: mean area: mean",
+        "ancillary_variables": f"{std_name(layer.name)} {FLAGS}",
+        "valid_min": round(low / layer.scale),
+        "valid_max": round(high / layer.scale),
+    }
+    return Variable(
+        layer.name, _DIMS, "int16", layer.scale, layer.units, layer.long_name or layer.name, layer.standard_name,
+        layer.valid_range, attrs=attrs,
+    )  # fmt: skip
+
+
+def _std(layer: LayerJob) -> Variable:
+    attrs = {"comment": "Error of the ensemble and of the coarse product together"}
+    standard = f"{layer.standard_name} standard_error" if layer.standard_name else ""
+    long_name = f"Standard deviation of {layer.long_name or layer.name}"
+    return Variable(std_name(layer.name), _DIMS, "int16", layer.scale, layer.units, long_name, standard, attrs=attrs)
+
+
+def _member(layer: LayerJob, member: str) -> Variable:
+    long_name = f"{layer.long_name or layer.name}, {member} alone"
+    return Variable(
+        member_name(layer.name, member), _DIMS, "int16", layer.scale, layer.units, long_name, layer.standard_name,
+        layer.valid_range,
+    )  # fmt: skip
+
+
+def _flags() -> Variable:
+    attrs = {
+        "flag_masks": [int(flag) for flag in _MEANINGS],
+        "flag_meanings": " ".join(_MEANINGS.values()),
+    }
+    return Variable(FLAGS, _DIMS, "uint8", long_name="Quality flags", standard_name="quality_flag", attrs=attrs)

@@ -1,0 +1,100 @@
+"""Open a job's loader and trained ensemble, and make sure that they fit each other."""
+
+from __future__ import annotations
+
+from smdown.errors import BundleError
+from smdown.features import FeatureSpec, get_loader
+from smdown.grid import Window
+from smdown.inference.engine import Engine, Field
+from smdown.inference.job import PredictJob
+from smdown.inference.memory import Needs
+from smdown.training import Bundle, Prediction, Predictor, combine
+
+
+class TrainedEnsemble:
+    """A bundle's networks and the weights that join them, for the layers of a job."""
+
+    def __init__(self, bundle: Bundle, layers: tuple[str, ...], threads: int) -> None:
+        self._card = bundle.card
+        self._predictor = Predictor(bundle, threads)
+        known = [layer.name for layer in bundle.card.layers]
+        self._places = [known.index(name) for name in layers]
+
+    @property
+    def radius(self) -> int:
+        """Pixels around its core that a window must have."""
+        return self._predictor.radius
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the networks."""
+        return self._predictor.members
+
+    def predict(self, fine: Field, sequence: Field, core: Window, ratio: int, origin: tuple[int, int]) -> Prediction:
+        """Predict the pixels of `core`; see :meth:`smdown.training.Predictor.predict`."""
+        series = sequence if sequence.size else None
+        found = self._predictor.predict(fine, series, core, ratio, origin)
+        names = tuple(found.layers[n] for n in self._places)
+        if names == found.layers:
+            return found
+        return Prediction(found.mean[:, self._places], found.variance[:, self._places], found.members, names)
+
+    def combine(self, prediction: Prediction) -> tuple[Field, Field]:
+        """Return mean and standard deviation of the ensemble, each ``(layer, y, x)``."""
+        return combine(prediction, self._card.weights, self._card.variance_scale)
+
+
+def open_engine(job: PredictJob) -> Engine:
+    """Open the loader and the bundle of a job.
+
+    Raises
+    ------
+    BundleError
+        If the bundle cannot be read, or was trained with other drivers, layers or units.
+    """
+    spec: FeatureSpec = job.spec
+    bundle = Bundle.load(job.bundle_url)
+    _check(job, bundle, spec)
+    sequence = bundle.card.sequence
+    return Engine(
+        drivers=get_loader(spec),
+        ensemble=TrainedEnsemble(bundle, tuple(layer.name for layer in job.layers), job.threads),
+        names=tuple(spec.names),
+        static_names=tuple(spec.static_names),
+        dynamic_names=tuple(spec.dynamic_names),
+        required=tuple(driver.required for driver in spec.drivers),
+        sequence_ratio=sequence.ratio if sequence else 0,
+        sequence_shape=(sequence.days, len(sequence.drivers)) if sequence else (0, 0),
+    )
+
+
+def _check(job: PredictJob, bundle: Bundle, spec: FeatureSpec) -> None:
+    bundle.check(spec.names, spec.units, spec.sequence_names if bundle.card.sequence else None)
+    trained = {layer.name: layer for layer in bundle.card.layers}
+    for layer in job.layers:
+        if layer.name not in trained:
+            raise BundleError(
+                f"got the layer {layer.name}, but {job.bundle_url} was trained for {', '.join(trained)}; "
+                "drop it from layers, or train again"
+            )
+        if layer.units != trained[layer.name].units:
+            raise BundleError(
+                f"got {layer.name} in {layer.units!r}, but it was trained in {trained[layer.name].units!r}; train again"
+            )
+    if bundle.card.lattice != job.grid.lattice.name:
+        raise BundleError(
+            f"got the lattice {job.grid.lattice.name}, but the bundle was trained on {bundle.card.lattice}; train again"
+        )
+
+
+def needs_of(job: PredictJob, engine: Engine) -> Needs:
+    """Return the counts that determine the memory of a tile."""
+    days, drivers = engine.sequence_shape
+    side = job.cells_per_tile * engine.sequence_ratio + 2
+    return Needs(
+        static=len(engine.static_names),
+        dynamic=len(engine.dynamic_names),
+        members=len(engine.ensemble.members),
+        radius=engine.ensemble.radius,
+        sequence_bytes=4 * days * drivers * side * side,
+    )

@@ -1,0 +1,89 @@
+"""The prediction stage: a plan of tiles, and the function that runs one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from smdown.cubes import create_cube, open_cube
+from smdown.inference import mosaic
+from smdown.inference.engine import Engine
+from smdown.inference.job import PredictJob, PredictTask
+from smdown.inference.memory import task_bytes
+from smdown.inference.opening import needs_of, open_engine
+from smdown.inference.tile import TilePredictor, write_day
+from smdown.plan import Plan, Receipt
+
+
+@lru_cache(maxsize=2)
+def engine_of(job: PredictJob) -> Engine:
+    """Return the job's loader and ensemble; a process opens them once."""
+    return open_engine(job)
+
+
+def predict_plan(job: PredictJob, fingerprint: str, attrs: Mapping[str, Any] | None = None) -> Plan:
+    """Create the mosaic, or take up the one that an interrupted run left; list the tiles that are still to do.
+
+    Parameters
+    ----------
+    job : PredictJob
+        What to map.
+    fingerprint : str
+        Identity of whatever determines the mosaic: configuration, sources, bundle.
+    attrs : mapping, optional
+        Provenance, kept in the cube's attributes.
+
+    Raises
+    ------
+    CubeError
+        If a mosaic of another fingerprint is there.
+    BundleError
+        If the bundle does not fit the job.
+    """
+    engine = engine_of(job)
+    done = _create(job, engine, fingerprint, attrs or {})
+    tiles = [t for t in job.grid.tiles(job.cells_per_tile) if (t.row, t.col) not in done]
+    tasks = tuple(PredictTask(job, tile) for tile in tiles)
+    return Plan("predict", tasks, run_predict, task_bytes(job, needs_of(job, engine)), len(done))
+
+
+def _create(job: PredictJob, engine: Engine, fingerprint: str, attrs: Mapping[str, Any]) -> set[tuple[int, int]]:
+    """Create the cubes; return the tiles that are wholly written."""
+    cube = create_cube(job.mosaic_url, mosaic.mosaic_spec(job, fingerprint, attrs), resume=True)
+    if job.members_url is None:
+        return cube.done()
+    spec = mosaic.members_spec(job, engine.ensemble.members, fingerprint, attrs)
+    return cube.done() & create_cube(job.members_url, spec, resume=True).done()
+
+
+def run_predict(task: PredictTask) -> Receipt:
+    """Predict and write one tile, all of its days; its receipt in the cubes comes last."""
+    return predict_tile(task, engine_of(task.job))
+
+
+def predict_tile(task: PredictTask, engine: Engine) -> Receipt:
+    """Predict and write one tile with the given loader and ensemble.
+
+    Returns
+    -------
+    Receipt
+        With a note where cells could not meet their coarse value.
+    """
+    job, tile = task.job, task.tile
+    cube = open_cube(job.mosaic_url)
+    members = open_cube(job.members_url) if job.members_url else None
+    predictor = TilePredictor(job, tile, engine)
+    pixels = unmet = 0
+    for index, day in enumerate(job.days):
+        maps = predictor.day(np.datetime64(day, "ns"))
+        write_day(maps, job, index, cube, members, engine.ensemble.members)
+        pixels += int(np.isfinite(maps.mean).any(axis=0).sum())
+        unmet += maps.unmet
+    for written in (members, cube):
+        if written is not None:
+            written.commit(tile.row, tile.col)
+    notes = (f"{task.key}: {unmet} coarse values could not be met; see flags",) if unmet else ()
+    return Receipt(task.key, pixels=pixels, notes=notes)

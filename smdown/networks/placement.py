@@ -1,0 +1,104 @@
+"""Where the pixels of a window lie between the pixels of the coarser grid that carries the sequence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from smdown.errors import GridError
+from smdown.grid import Window
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Bilinear weights from a window of sequence pixels to a window of fine pixels.
+
+    Parameters
+    ----------
+    y_index, x_index : Tensor
+        int64, ``(y,)`` and ``(x,)``: the upper (left) one of the two sequence pixels on either side, counted from the
+        first sequence pixel.
+    y_weight, x_weight : Tensor
+        float32, ``(y,)`` and ``(x,)``, or ``(batch, y)`` and ``(batch, x)`` where samples of a batch lie differently:
+        the share of the lower (right) one, in [0, 1).
+    """
+
+    y_index: Tensor
+    y_weight: Tensor
+    x_index: Tensor
+    x_weight: Tensor
+
+    def to(self, device: torch.device | str) -> Placement:
+        """Return the same placement on another device."""
+        return Placement(*(t.to(device) for t in (self.y_index, self.y_weight, self.x_index, self.x_weight)))
+
+
+def axis_placement(start: int, stop: int, ratio: int, origin: int, sequence_ratio: int) -> tuple[Tensor, Tensor]:
+    """Return indices and weights of pixels `start` to `stop` of one axis, in integers until the last division.
+
+    The centre of pixel *i* lies at ``((2 i + 1) s - r) / (2 r)`` sequence pixels from the centre of sequence pixel 0,
+    with *r* and *s* the pixels along a cell of the fine and the sequence grid.
+    """
+    centre = (2 * torch.arange(start, stop, dtype=torch.int64) + 1) * sequence_ratio - ratio
+    index = torch.div(centre, 2 * ratio, rounding_mode="floor")
+    weight = (centre - index * 2 * ratio).to(torch.float64) / (2 * ratio)
+    return index - origin, weight.to(torch.float32)
+
+
+def placement(core: Window, ratio: int, sequence_origin: tuple[int, int], sequence_ratio: int) -> Placement:
+    """Place the pixels of `core` in a window of the sequence grid.
+
+    Parameters
+    ----------
+    core : Window
+        Fine pixels, in global indices at `ratio`.
+    ratio, sequence_ratio : int
+        Pixels along a cell of the fine grid and of the sequence grid.
+    sequence_origin : (int, int)
+        Global row and column of the first sequence pixel that is at hand.
+
+    Returns
+    -------
+    Placement
+        Depends on each pixel's global index alone.
+
+    Raises
+    ------
+    GridError
+        If the sequence starts after the pixels' first neighbour.
+    """
+    y_index, y_weight = axis_placement(core.y0, core.y1, ratio, sequence_origin[0], sequence_ratio)
+    x_index, x_weight = axis_placement(core.x0, core.x1, ratio, sequence_origin[1], sequence_ratio)
+    if min(int(y_index[0]), int(x_index[0])) < 0:
+        raise GridError(
+            f"got a sequence that starts at {sequence_origin}, inside the window {core} of ratio {ratio}; "
+            "read it with a margin of one pixel"
+        )
+    return Placement(y_index, y_weight, x_index, x_weight)
+
+
+def interpolate(state: Tensor, place: Placement) -> Tensor:
+    """Interpolate a map of the sequence grid bilinearly to the placed pixels.
+
+    Parameters
+    ----------
+    state : Tensor
+        ``(batch, channel, Y, X)``.
+
+    Returns
+    -------
+    Tensor
+        ``(batch, channel, y, x)``.
+    """
+    rows = torch.lerp(
+        state.index_select(2, place.y_index),
+        state.index_select(2, place.y_index + 1),
+        place.y_weight.unsqueeze(-1) if place.y_weight.dim() == 1 else place.y_weight[:, None, :, None],
+    )
+    return torch.lerp(
+        rows.index_select(3, place.x_index),
+        rows.index_select(3, place.x_index + 1),
+        place.x_weight if place.x_weight.dim() == 1 else place.x_weight[:, None, None, :],
+    )

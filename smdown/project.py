@@ -1,0 +1,412 @@
+"""A project: its configuration, its directory, and its stages as plain calls."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+
+from smdown import cubes, evaluation, features, inference, sources, training
+from smdown.config import ProjectConfig, load_config
+from smdown.errors import ConfigError, IncompleteError
+from smdown.grid import nominal_ratio
+from smdown.identity import fingerprint
+from smdown.plan import Plan
+from smdown.runlog import RunLog, read_json
+from smdown.runtime import Bar, Outcome, Progress, execute, open_progress
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from distributed import Client
+
+STAGES = ("ingest", "features", "train", "predict", "evaluate")
+
+
+def open_project(path: str | Path, *, workdir: str | None = None, overrides: Iterable[str] = ()) -> Project:
+    """Open a project file.
+
+    Parameters
+    ----------
+    path : path-like
+        YAML project file; see ``configs/``.
+    workdir : str, optional
+        Where results go: a folder or fsspec URL; by default a folder of the project's name, here.
+    overrides : iterable of str
+        ``a.b=c`` replaces one value.
+
+    Returns
+    -------
+    Project
+
+    Raises
+    ------
+    ConfigError
+        In one line, if anything in the file cannot be used.
+    """
+    config = load_config(path, overrides)
+    return Project(config, workdir or config.name, source=str(path))
+
+
+class Project:
+    """One region, period and set of sources, and everything that is made of them.
+
+    Parameters
+    ----------
+    config : ProjectConfig
+        The project file.
+    workdir : str
+        Folder or fsspec URL that receives every result.
+    source : str
+        Where the configuration was read, for the record.
+    """
+
+    def __init__(self, config: ProjectConfig, workdir: str, *, source: str = "") -> None:
+        self.config = config
+        self.workdir = str(workdir).rstrip("/")
+        self.source = source
+
+    def __repr__(self) -> str:
+        height, width = self.config.grid.shape
+        return (
+            f"<Project {self.config.name}: {height} x {width} px, {len(self.config.mapped_days)} days, {self.workdir}>"
+        )
+
+    # -- places ----------------------------------------------------------------------------------------------------
+
+    def url(self, *parts: str) -> str:
+        """Return a place in the project directory."""
+        return cubes.join(self.workdir, *parts)
+
+    @property
+    def mosaic_url(self) -> str:
+        """The map."""
+        return self.url("mosaic.zarr")
+
+    @property
+    def bundle_url(self) -> str:
+        """The trained ensemble."""
+        return self.url("models", self.config.name)
+
+    @property
+    def stations_url(self) -> str | None:
+        """Stations of the evaluation, if there are any."""
+        name = self.config.evaluation.stations
+        return None if name is None else self.url("sources", f"{name}.zarr")
+
+    # -- what stages share -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def source_configs(self) -> dict[str, Any]:
+        """The sources, with their paths resolved against ``inputs``."""
+        return {name: source.resolved(self.config.inputs) for name, source in self.config.sources.items()}
+
+    @cached_property
+    def ingest_context(self) -> sources.IngestContext:
+        """What every reader is told."""
+        period = self.config.period
+        return sources.IngestContext(
+            nested=self.config.grid,
+            start=period.start.isoformat(),
+            end=period.end.isoformat(),
+            out=self.url("sources"),
+        )
+
+    @cached_property
+    def spec(self) -> features.FeatureSpec:
+        """The drivers, bound to this project's grids and cubes."""
+        return features.build_spec(
+            self.config.features, self.config.grid, sources_url=self.url("sources"), features_url=self.url("features")
+        )
+
+    @cached_property
+    def layers(self) -> tuple[training.Layer, ...]:
+        """What is downscaled."""
+        return tuple(
+            training.Layer(name, layer.source, layer.variable, layer.units, layer.valid_range)
+            for name, layer in self.config.layers.items()
+        )
+
+    @cached_property
+    def identity(self) -> str:
+        """Fingerprint of the sources and the region: what every later stage is made from."""
+        return fingerprint(
+            {name: source.model_dump(mode="json") for name, source in self.source_configs.items()},
+            sources.file_identity(self.source_configs),
+            self.config.extent.model_dump(mode="json"),
+            self.config.period.model_dump(mode="json"),
+            self.config.lattice,
+        )
+
+    @cached_property
+    def features_identity(self) -> str:
+        """Fingerprint of the drivers."""
+        return fingerprint(self.identity, self.config.features.model_dump(mode="json"))
+
+    @cached_property
+    def bundle_identity(self) -> str:
+        """Fingerprint of the trained ensemble."""
+        layers = {name: layer.model_dump(mode="json") for name, layer in self.config.layers.items()}
+        return fingerprint(self.features_identity, self.config.training.model_dump(mode="json"), layers)
+
+    # -- stages ----------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        stages: Sequence[str] = STAGES,
+        *,
+        client: Client | None = None,
+        progress: Progress | None = None,
+        command: str = "",
+    ) -> None:
+        """Run stages in order; each takes up where an earlier run stopped.
+
+        Parameters
+        ----------
+        stages : sequence of str
+            Some of ``ingest``, ``features``, ``train``, ``predict``, ``evaluate``.
+        client : distributed.Client, optional
+            Where tasks run; None runs them here, one after another.
+        progress : Progress, optional
+            Who hears of it; nobody by default.
+        command : str
+            How the user called it, for the record.
+
+        Raises
+        ------
+        SmdownError
+            In one line; what was finished before stays.
+        """
+        progress = progress or open_progress(quiet=True)
+        log = RunLog(self.workdir, self.config.name, command)
+        if "ingest" in stages:
+            sources.check(self.source_configs, self.ingest_context)
+        for name in stages:
+            outcome: Outcome = getattr(self, name)(client=client, progress=progress)
+            for note in outcome.notes:
+                progress.say(f"{name}: {note}")
+            log.add(name, outcome)
+            _raise_if_failed(name, outcome)
+        if "evaluate" in stages:
+            self.write_report()
+
+    def ingest(self, *, client: Client | None = None, progress: Progress | None = None) -> Outcome:
+        """Read every source into a cube on its own grid."""
+        return self._execute(sources.ingest_plan(self.source_configs, self.ingest_context), client, progress)
+
+    def features(self, *, client: Client | None = None, progress: Progress | None = None) -> Outcome:
+        """Resample the static drivers to every resolution and keep them as cubes."""
+        plan = features.features_plan(
+            self.spec,
+            self.config.features.materialised,
+            self.config.prediction.cells_per_tile,
+            self.features_identity,
+        )
+        return self._execute(plan, client, progress)
+
+    def train(self, *, client: Client | None = None, progress: Progress | None = None) -> Outcome:
+        """Train the networks and their ensemble, unless this very bundle is there already."""
+        del client
+        progress = progress or open_progress(quiet=True)
+        start = time.perf_counter()
+        if self._trained():
+            return Outcome("train", 1, 1, 0)
+        with progress.stage("train", 1) as bar:
+            training.train(
+                self.config.training,
+                self.train_context,
+                progress=lambda text, done, total: bar.update(done, total, text),
+            )
+        self._mark_trained()
+        return Outcome("train", 1, 0, 0, seconds=time.perf_counter() - start)
+
+    def _trained(self) -> bool:
+        """Whether the bundle was made from this very configuration and input."""
+        return read_json(cubes.join(self.bundle_url, "origin.json")).get("fingerprint") == self.bundle_identity
+
+    def _mark_trained(self) -> None:
+        with fsspec.open(cubes.join(self.bundle_url, "origin.json"), "w") as file:
+            json.dump({"fingerprint": self.bundle_identity, "project": self.config.name}, file)
+
+    def predict(self, *, client: Client | None = None, progress: Progress | None = None) -> Outcome:
+        """Map the ensemble over the tiles."""
+        outcome = self._execute(inference.predict_plan(self.predict_job, self.mosaic_identity), client, progress)
+        if not outcome.failed:
+            self.write_quicklooks()
+        return outcome
+
+    def evaluate(self, *, client: Client | None = None, progress: Progress | None = None) -> Outcome:
+        """Compare the map with truth and stations, and rank the drivers."""
+        progress = progress or open_progress(quiet=True)
+        outcome = self._execute(evaluation.evaluate_plan(self.evaluate_job), client, progress)
+        if outcome.failed:
+            return outcome
+        evaluation.summarise(self.evaluate_job)
+        if self.config.evaluation.sensitivity:
+            with progress.stage("sensitivity", 1) as bar:
+                self._sensitivity(bar)
+        return outcome
+
+    def _sensitivity(self, bar: Bar) -> None:
+        evaluation.sensitivity(
+            self.evaluate_job,
+            self.train_context,
+            self.bundle_url,
+            resolutions=self.config.training.resolutions,
+            progress=lambda text, done, total: bar.update(done, total, text),
+        )
+
+    def _execute(self, plan: Plan, client: Client | None, progress: Progress | None) -> Outcome:
+        return execute(plan, client, progress or open_progress(quiet=True))
+
+    # -- what each stage is told -----------------------------------------------------------------------------------
+
+    @cached_property
+    def train_context(self) -> training.TrainContext:
+        """What training is told."""
+        label = self.config.training.label("stations")
+        return training.TrainContext(
+            spec=self.spec,
+            cells=self.config.grid.cells,
+            layers=self.layers,
+            days=self.config.period.days,
+            sources_url=self.url("sources"),
+            stations_url=None if label is None else self.url("sources", f"{label.source}.zarr"),
+            out=self.bundle_url,
+            lattice=self.config.grid.lattice,
+        )
+
+    @property
+    def predict_job(self) -> inference.PredictJob:
+        """What a prediction task is told."""
+        prediction = self.config.prediction
+        return inference.PredictJob(
+            spec=self.spec,
+            bundle_url=self.bundle_url,
+            mosaic_url=self.mosaic_url,
+            members_url=self.url("members.zarr") if prediction.members else None,
+            grid=self.config.grid,
+            cells_per_tile=prediction.cells_per_tile,
+            layers=tuple(
+                inference.LayerJob(
+                    name=name,
+                    source=layer.source,
+                    variable=layer.variable,
+                    units=layer.units,
+                    long_name=layer.long_name or name,
+                    standard_name=layer.standard_name,
+                    valid_range=layer.valid_range,
+                    uncertainty=layer.uncertainty,
+                )
+                for name, layer in self.config.layers.items()
+            ),
+            days=self.config.mapped_days,
+            constraint=prediction.constraint,
+        )
+
+    @property
+    def mosaic_identity(self) -> str:
+        """Fingerprint of the map."""
+        layers = {name: layer.model_dump(mode="json") for name, layer in self.config.layers.items()}
+        prediction = self.config.prediction.model_dump(mode="json")
+        return fingerprint(self.features_identity, self.bundle.digest, layers, prediction, self.config.mapped_days)
+
+    @cached_property
+    def evaluate_job(self) -> evaluation.EvaluateJob:
+        """What an evaluation is told."""
+        config = self.config
+        return evaluation.EvaluateJob(
+            mosaic_url=self.mosaic_url,
+            grid=config.grid,
+            layers=tuple(
+                evaluation.LayerInput(
+                    name, self.url("sources", f"{layer.source}.zarr"), layer.variable, layer.long_name, layer.units
+                )
+                for name, layer in config.layers.items()
+            ),
+            days=config.mapped_days,
+            cells_per_tile=config.prediction.cells_per_tile,
+            out_url=self.url("evaluation"),
+            members_url=self.url("members.zarr") if config.prediction.members else None,
+            truth_url=config.evaluation.truth,
+            stations_url=self.stations_url,
+            held_out=tuple(self.bundle.card.splits.held_out_stations) if self.stations_url else None,
+        )
+
+    # -- results ---------------------------------------------------------------------------------------------------
+
+    @property
+    def bundle(self) -> training.Bundle:
+        """The trained ensemble."""
+        return training.Bundle.load(self.bundle_url)
+
+    @property
+    def mosaic(self) -> xr.Dataset:
+        """The map, lazily."""
+        import xarray as xr
+
+        return xr.open_zarr(self.mosaic_url)
+
+    def features_dataset(self, resolution: int = 30, days: Sequence[str] | None = None) -> xr.Dataset:
+        """Return the drivers on one of the nested grids, lazily.
+
+        Parameters
+        ----------
+        resolution : int
+            Nominal pixel size, in metres.
+        days : sequence of str, optional
+            ISO days; those of the map by default.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``(y, x)`` and ``(time, y, x)`` float32; nothing is computed yet.
+        """
+        grid = self.config.grid.at(nominal_ratio(self.config.grid.lattice, resolution))
+        return features.lazy_dataset(self.spec, grid, tuple(days or self.config.mapped_days))
+
+    @property
+    def quicklook_urls(self) -> list[str]:
+        """One picture a layer, of the last mapped day."""
+        return [self.url("quicklooks", f"{layer.name}_{self.config.mapped_days[-1]}.png") for layer in self.layers]
+
+    def write_quicklooks(self) -> None:
+        """Draw the last mapped day of every layer."""
+        for layer, place in zip(self.layers, self.quicklook_urls, strict=True):
+            inference.quicklook(self.mosaic_url, layer.name, self.config.mapped_days[-1], place)
+
+    def write_report(self) -> str:
+        """Write ``report.html`` and return its place."""
+        evaluation.write_report(self.workdir, title=self.config.title or self.config.name)
+        return self.url("report.html")
+
+    def export(
+        self, out: str | Path, *, layer: str | None = None, day: str | None = None, crs: str | None = None
+    ) -> str:
+        """Write one layer and day as a cloud-optimised GeoTIFF.
+
+        Raises
+        ------
+        ConfigError
+            If the map has no such layer or day.
+        """
+        layer, day = layer or self.layers[0].name, day or self.config.mapped_days[-1]
+        if day not in self.config.mapped_days:
+            raise ConfigError(
+                f"got the day {day}, which is not mapped; choose one of {', '.join(self.config.mapped_days)}"
+            )
+        inference.export_cog(self.mosaic_url, layer, day, str(out), crs=crs)
+        return str(out)
+
+
+def _raise_if_failed(name: str, outcome: Outcome) -> None:
+    if outcome.failed:
+        key, reason = next(iter(outcome.failed.items()))
+        raise IncompleteError(
+            f"stage {name}: {len(outcome.failed)} of {outcome.total} tasks failed (first {key}: {reason}); "
+            "the others are kept; mend the cause and run the same command again"
+        )

@@ -1,0 +1,69 @@
+"""The record of a run, ``run.json``: what each stage took, made and met."""
+
+from __future__ import annotations
+
+import json
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import fsspec
+
+import smdown
+from smdown.cubes import exists, join
+from smdown.runtime import Outcome
+
+_PACKAGES = ("numpy", "xarray", "zarr", "dask", "distributed", "torch", "pytorch-lightning", "rasterio", "numba")
+
+
+class RunLog:
+    """``run.json`` of a project directory; stages that are run again replace their entries.
+
+    Parameters
+    ----------
+    workdir : str
+        The project directory.
+    name : str
+        Name of the project.
+    command : str
+        How the user called it.
+    """
+
+    def __init__(self, workdir: str, name: str, command: str) -> None:
+        self._url = join(workdir, "run.json")
+        self._data: dict[str, Any] = {
+            "name": name,
+            "command": command,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "stages": read_json(self._url).get("stages", {}),
+        }
+
+    def add(self, name: str, outcome: Outcome) -> None:
+        """Record a stage; one that found all its work done leaves the record of whoever did it."""
+        if name in self._data["stages"] and not outcome.receipts and outcome.skipped == outcome.total:
+            return
+        self._data["stages"][name] = outcome.as_json()
+        with fsspec.open(self._url, "w") as file:
+            json.dump(self._data, file, indent=1)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that can change a result."""
+    found = {"smdown": smdown.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def read_json(url: str) -> dict[str, Any]:
+    """Return a JSON file of the project directory, or nothing where there is none."""
+    if not exists(url):
+        return {}
+    with fsspec.open(url, "r") as file:
+        data: dict[str, Any] = json.load(file)
+    return data

@@ -1,0 +1,192 @@
+"""Lists of cells with latitude and longitude (SMAP retrievals as users cut them), put on their lattice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pyproj import Transformer
+
+from smdown.cubes import Variable
+from smdown.errors import InputError
+from smdown.grid import LATTICES, Lattice, NestedGrid, Window
+from smdown.sources import hdf5
+from smdown.sources.config import CellListConfig
+from smdown.sources.context import LATTICE_PAD_CELLS, IngestContext
+from smdown.sources.files import Item, date_of, find_files, list_items
+from smdown.sources.prepared import Block, Float32, PreparedGrid
+from smdown.sources.values import Mean, clean
+
+SUFFIXES = (".nc", ".nc4", ".h5", ".hdf5")
+TOLERANCE_CELLS = 1e-3
+"""Largest distance of a cell's centre from the lattice. Coordinates in float32 cost up to 0.0001 cell of M09."""
+
+Index = npt.NDArray[np.int64]
+
+
+@dataclass(kw_only=True)
+class PreparedCellList(PreparedGrid):
+    """Checked lists of cells."""
+
+    config: CellListConfig
+    days: tuple[list[Item], ...]
+    cells: Window
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield one day after another; cells that come twice are averaged."""
+        repeated = 0
+        for time, items in enumerate(self.days):
+            means = {name: Mean(self.raster.shape) for name in self.config.variables}
+            for item in items:
+                repeated += add_file(item, self.config, self.cells, means)
+            for name, mean in means.items():
+                values = mean.mean()
+                for window in self.windows():
+                    yield Block(name, window, time, values[window.slices])
+        if repeated:
+            self.notes.append(f"{repeated} repeated cells averaged")
+
+
+def add_file(item: Item, config: CellListConfig, cells: Window, means: dict[str, Mean]) -> int:
+    """Add the cells of one file to the day's means, and return how many came again."""
+    rows, cols, values = read_cells(item, config, LATTICES[config.lattice])
+    inside = (rows >= cells.y0) & (rows < cells.y1) & (cols >= cells.x0) & (cols < cells.x1)
+    rows, cols = rows[inside] - cells.y0, cols[inside] - cells.x0
+    for name, mean in means.items():
+        mean.add_at((rows, cols), values[name][inside])
+    return int(rows.size - np.unique(rows * cells.width + cols).size)
+
+
+def read_cells(item: Item, config: CellListConfig, lattice: Lattice) -> tuple[Index, Index, dict[str, Float32]]:
+    """Return row, column and values of every cell in a file; a file without any is an empty day.
+
+    Raises
+    ------
+    InputError
+        If the file is unreadable, lacks a variable, or its cells lie off the lattice.
+    """
+    with hdf5.open_hdf5(item) as file:
+        if is_empty(file):
+            none = np.zeros(0, dtype=np.int64)
+            return none, none, {name: np.zeros(0, dtype=np.float32) for name in config.variables}
+        lat, lon = (_column(hdf5.dataset(file, n, item), None) for n in (config.latitude, config.longitude))
+        columns = {
+            name: _column(hdf5.dataset(file, path, item), config.range_of(name))
+            for name, path in config.variables.items()
+        }
+    if len({lat.size, lon.size, *(c.size for c in columns.values())}) > 1:
+        raise InputError(f"got {item}, whose columns have different lengths; it is damaged or no list of cells")
+    placed = (np.abs(lat) <= 90) & (np.abs(lon) <= 360)
+    rows, cols = on_lattice(lat[placed], lon[placed], lattice, item)
+    return rows, cols, {name: column[placed].astype(np.float32) for name, column in columns.items()}
+
+
+def is_empty(file: Any) -> bool:
+    """Whether a file holds no cell at all (a day or window without data)."""
+    names = hdf5.dataset_names(file)
+    return bool(names) and not any(file[name].size for name in names)
+
+
+def _column(node: Any, valid_range: tuple[float, float] | None) -> npt.NDArray[Any]:
+    return clean(
+        np.asarray(node[...]).reshape(-1), fills=hdf5.fills(node), valid_range=valid_range or hdf5.limits(node)
+    )
+
+
+def on_lattice(lat: npt.NDArray[Any], lon: npt.NDArray[Any], lattice: Lattice, item: Item) -> tuple[Index, Index]:
+    """Return the lattice's row and column of centres given in degrees.
+
+    Raises
+    ------
+    InputError
+        If one is off by more than 0.001 cell.
+    """
+    transformer = Transformer.from_crs("EPSG:4326", lattice.crs, always_xy=True)
+    x, y = transformer.transform(lon.astype(np.float64), lat.astype(np.float64))
+    position = (
+        np.stack([(lattice.y0 - np.asarray(y)) / lattice.cell, (np.asarray(x) - lattice.x0) / lattice.cell]) - 0.5
+    )
+    index = np.rint(position).astype(np.int64)
+    residual = float(np.abs(position - index).max()) if index.size else 0.0
+    if not residual <= TOLERANCE_CELLS:
+        raise InputError(
+            f"got {item} with cells up to {residual:.3g} cell off the lattice {lattice.name}; set lattice to the grid "
+            f"of the product ({', '.join(LATTICES)})"
+        )
+    return index[0], index[1]
+
+
+def prepare(config: CellListConfig, context: IngestContext) -> PreparedCellList:
+    """Check the files and describe their cube.
+
+    Raises
+    ------
+    InputError
+        In one line, if they cannot be used.
+    """
+    lattice = LATTICES[config.lattice]
+    days = _days(config, context)
+    wanted = context.lattice_cells(lattice)
+    cells = wanted.expand(LATTICE_PAD_CELLS).intersect(lattice.window)
+    assert cells is not None
+    empty = _check_files(config, lattice, days, wanted)
+    nested = NestedGrid(lattice, cells, 1)
+    variables = tuple(
+        Variable(name, ("time", "y", "x"), units=config.units_of(name) or "", valid_range=config.range_of(name))
+        for name in config.variables
+    )
+    notes = [f"{empty} files without cells (gaps in the record)"] if empty else []
+    count = sum(map(len, days.values()))
+    return PreparedCellList(
+        raster=nested.raster,
+        variables=variables,
+        times=tuple(days),
+        inputs=f"{count} lists of cells, {next(iter(days))} to {max(days)}",
+        notes=notes,
+        nested=nested,
+        config=config,
+        days=tuple(days.values()),
+        cells=cells,
+    )
+
+
+def input_files(config: CellListConfig) -> tuple[Path, ...]:
+    """Return the files and archives that the source names."""
+    return find_files(config.paths, (*SUFFIXES, ".zip"))
+
+
+def _days(config: CellListConfig, context: IngestContext) -> dict[str, list[Item]]:
+    items = list_items(input_files(config), SUFFIXES)
+    dated = sorted((date_of(item, config.date_pattern, config.date_format), str(item), item) for item in items)
+    days: dict[str, list[Item]] = {}
+    for day, _, item in dated:
+        if context.start <= day <= context.end:
+            days.setdefault(day, []).append(item)
+    if not days:
+        raise InputError(
+            f"got {len(items)} files from {dated[0][0]} to {dated[-1][0]}, none in the period {context.start} to "
+            f"{context.end}; change the period, or name other files"
+        )
+    return days
+
+
+def _check_files(config: CellListConfig, lattice: Lattice, days: dict[str, list[Item]], wanted: Window) -> int:
+    """Read every list (they are small), and return how many are empty; none may be off the lattice, some must meet."""
+    empty, met, seen = 0, False, Window(0, 1, 0, 1)
+    for item in (item for items in days.values() for item in items):
+        rows, cols, _ = read_cells(item, config, lattice)
+        if not rows.size:
+            empty += 1
+            continue
+        seen = Window(int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
+        met |= seen.intersect(wanted) is not None
+    if not met:
+        raise InputError(
+            f"empty extent: got cells in rows {seen.y0}:{seen.y1}, columns {seen.x0}:{seen.x1} of {lattice.name}, none "
+            f"in the project's rows {wanted.y0}:{wanted.y1}, columns {wanted.x0}:{wanted.x1}; move the extent"
+        )
+    return empty

@@ -1,0 +1,180 @@
+"""One raster file through GDAL: its north-up grid, its place in a mosaic, windows of it as float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from pyproj import CRS
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as GdalWindow
+
+from smdown.errors import InputError
+from smdown.grid import RasterGrid, Window
+from smdown.sources.config import Range
+from smdown.sources.context import crs_name, parse_crs, raster_bounds
+from smdown.sources.files import why_unreadable
+from smdown.sources.prepared import Float32
+from smdown.sources.values import clean
+
+ALIGNED_PX = 0.01
+"""Largest offset between tiles of one grid, in pixels."""
+
+
+@dataclass(frozen=True)
+class TileFile:
+    """One band of a raster file, seen north-up.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    band : int
+        Counted from 1.
+    raster : RasterGrid
+        Its pixels, first row northernmost.
+    flipped : bool
+        Whether the file stores the southernmost row first.
+    place : Window
+        Its pixels in the mosaic's indices.
+    units, description : str
+        As the file states them.
+    """
+
+    path: Path
+    band: int
+    raster: RasterGrid
+    flipped: bool
+    place: Window
+    units: str = ""
+    description: str = ""
+
+    def read(self, window: Window, limits: Range | None = None, nodata: float | None = None) -> Float32:
+        """Return physical values of a window (indices of this file), NaN where masked or outside `limits`."""
+        values, scale, offset = self.read_counts(window, nodata)
+        if scale != 1.0 or offset != 0.0:
+            values = values * scale + offset
+        return np.asarray(clean(values, valid_range=limits), dtype=np.float32)
+
+    def read_counts(self, window: Window, nodata: float | None = None) -> tuple[Any, float, float]:
+        """Return the stored numbers as floats, NaN where masked, with the scale and offset that the file declares."""
+        raw, scale, offset = self._raw(window)
+        values = clean(raw.data, fills=() if nodata is None else (nodata,))
+        values[np.ma.getmaskarray(raw)] = np.nan
+        return values, scale, offset
+
+    def read_bits(self, window: Window) -> tuple[Any, Any]:
+        """Return the integers of a window and where they are declared missing."""
+        raw, _, _ = self._raw(window)
+        if raw.dtype.kind not in "iu":
+            raise InputError(f"got the mask {self.path} of type {raw.dtype}; a mask of bits holds whole numbers")
+        return raw.data, np.ma.getmaskarray(raw)
+
+    def probe(self) -> None:
+        """Read the first and the last pixel, so that a truncated file shows."""
+        height, width = self.raster.shape
+        for y, x in ((0, 0), (height - 1, width - 1)):
+            self._raw(Window(y, y + 1, x, x + 1))
+
+    def _raw(self, window: Window) -> tuple[Any, float, float]:
+        y0 = self.raster.height - window.y1 if self.flipped else window.y0
+        part = GdalWindow(window.x0, y0, window.width, window.height)
+        try:
+            with rasterio.open(self.path) as file:
+                raw = file.read(self.band, window=part, masked=True)
+                scale, offset = file.scales[self.band - 1], file.offsets[self.band - 1]
+        except (RasterioError, OSError) as error:
+            raise _unreadable(self.path, error) from error
+        return (raw[::-1] if self.flipped else raw), scale, offset
+
+
+def _unreadable(path: Path, error: BaseException) -> InputError:
+    return InputError(f"got {path}, {why_unreadable(path, 'a raster', error)}; download it again")
+
+
+def open_tile(path: Path, band: int, crs: str | None) -> TileFile:
+    """Check one file and return its tile.
+
+    Parameters
+    ----------
+    path : Path
+        Anything that GDAL reads.
+    band : int
+        Counted from 1.
+    crs : str, optional
+        Overrides the file's own coordinate reference system.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, has no such band, no coordinate reference system, or is rotated.
+    """
+    try:
+        with rasterio.open(path) as file:
+            if not 1 <= band <= file.count:
+                raise InputError(f"got band {band} of {path}, which has {file.count}; correct variables")
+            raster, flipped = _north_up(path, file, crs)
+            units, description = file.units[band - 1] or "", file.descriptions[band - 1] or ""
+    except (RasterioError, OSError) as error:
+        raise _unreadable(path, error) from error
+    return TileFile(path, band, raster, flipped, raster.window, units, description)
+
+
+def _north_up(path: Path, file: Any, crs: str | None) -> tuple[RasterGrid, bool]:
+    t = file.transform
+    if crs is None and file.crs is None:
+        raise InputError(f"got {path}, which states no coordinate reference system; set crs, for instance EPSG:4326")
+    if t.b != 0 or t.d != 0 or t.a <= 0:
+        raise InputError(f"got {path}, whose grid is rotated or mirrored; make it north-up with gdalwarp first")
+    if t.is_identity:
+        raise InputError(
+            f"got {path}, which has no georeference (ground control points do not count); gdalwarp it first"
+        )
+    name = parse_crs(crs) if crs is not None else crs_name(CRS.from_user_input(file.crs.to_wkt()))
+    west = t.c - 360.0 if t.c >= 180.0 and CRS(name).is_geographic else t.c
+    flipped = t.e > 0
+    top = t.f + file.height * t.e if flipped else t.f
+    return RasterGrid(name, west, top, t.a, -abs(t.e), file.height, file.width), flipped
+
+
+def merge_grids(groups: Sequence[Sequence[TileFile]]) -> tuple[RasterGrid, list[tuple[TileFile, ...]]]:
+    """Return the one grid that holds all tiles, and the tiles with their places in it.
+
+    Raises
+    ------
+    InputError
+        If the tiles do not lie on one grid; both files are named.
+    """
+    tiles = [tile for group in groups for tile in group]
+    first = tiles[0]
+    for tile in tiles[1:]:
+        if why := _misfit(first.raster, tile.raster):
+            raise InputError(
+                f"got {first.path.name} and {tile.path.name} in {tile.path.parent}, {why}; "
+                "make them separate sources, or warp them to one grid"
+            )
+    boxes = [raster_bounds(tile.raster) for tile in tiles]
+    west, north = min(b[0] for b in boxes), max(b[3] for b in boxes)
+    dx, dy = first.raster.dx, first.raster.dy
+
+    def placed(tile: TileFile) -> TileFile:
+        y, x = round((tile.raster.y0 - north) / dy), round((tile.raster.x0 - west) / dx)
+        return replace(tile, place=tile.raster.window.shift(y, x))
+
+    out = [tuple(placed(tile) for tile in group) for group in groups]
+    height = max(t.place.y1 for group in out for t in group)
+    width = max(t.place.x1 for group in out for t in group)
+    return replace(first.raster, x0=west, y0=north, height=height, width=width), out
+
+
+def _misfit(a: RasterGrid, b: RasterGrid) -> str | None:
+    if a.crs != b.crs:
+        return f"in different coordinate reference systems ({CRS(a.crs).name} and {CRS(b.crs).name})"
+    if abs(b.dx / a.dx - 1) * b.width > ALIGNED_PX or abs(b.dy / a.dy - 1) * b.height > ALIGNED_PX:
+        return f"with pixels of {a.dx:.8g} x {-a.dy:.8g} and {b.dx:.8g} x {-b.dy:.8g}"
+    off = max(abs(s - round(s)) for s in ((b.x0 - a.x0) / a.dx, (b.y0 - a.y0) / a.dy))
+    return f"whose pixels do not line up (off by {off:.2g} pixel)" if off > ALIGNED_PX else None

@@ -1,0 +1,192 @@
+"""ISMN archives in both formats, through the ismn package's file handlers, to daily layer means.
+
+The package's own interface would write metadata beside the user's data and needs network/station folders; its
+handlers of single files do neither.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from ismn.base import IsmnRoot
+from ismn.const import VARIABLE_LUT
+from ismn.filehandlers import DataFile
+
+from smdown.errors import InputError
+from smdown.sources.config import IsmnConfig
+from smdown.sources.context import IngestContext
+from smdown.sources.depths import layer_mean
+from smdown.sources.files import Item, find_files, list_items
+from smdown.sources.prepared import Float32
+from smdown.sources.table import PreparedStations, Station, build_table, days_of, inside_extent, none_inside
+
+SUFFIXES = (".stm",)
+DEFAULT_RANGE = (0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One file: a sensor at a depth."""
+
+    item: Item
+    network: str
+    station: str
+    latitude: float
+    longitude: float
+    top: float
+    bottom: float
+
+
+@dataclass(kw_only=True)
+class PreparedIsmn(PreparedStations):
+    """Checked sensors inside the extent."""
+
+    sensors: tuple[Sensor, ...]
+    config: IsmnConfig
+    context: IngestContext
+
+    def table(self) -> xr.Dataset:
+        """Return the daily layer means of every station."""
+        groups: dict[tuple[str, str], list[Sensor]] = {}
+        for sensor in self.sensors:
+            groups.setdefault((sensor.network, sensor.station), []).append(sensor)
+        stations = [self._station(group) for group in groups.values()]
+        table = build_table(
+            stations, self.context, {n: self.config.units_of(n) or "m3 m-3" for n in self.config.layers}
+        )
+        if silent := len(groups) - table.sizes["station"]:
+            self.notes.append(f"{silent} stations have no good value in the period")
+        return table
+
+    def _station(self, sensors: list[Sensor]) -> Station:
+        days = days_of(self.context)
+        series = np.stack([daily_values(sensor, self.config, days) for sensor in sensors])
+        tops, bottoms = [s.top for s in sensors], [s.bottom for s in sensors]
+        layers = {name: layer_mean(series, tops, bottoms, layer) for name, layer in self.config.layers.items()}
+        first = sensors[0]
+        return Station(first.network, first.station, first.latitude, first.longitude, layers)
+
+
+def prepare(config: IsmnConfig, context: IngestContext) -> PreparedIsmn:
+    """Check the archive and find the sensors inside the extent.
+
+    Raises
+    ------
+    InputError
+        In one line, if it cannot be used.
+    """
+    items = list_items(input_files(config), SUFFIXES)
+    code = next((k for k, v in VARIABLE_LUT.items() if v == config.variable), config.variable)
+    wanted = [item for item in items if f"_{code}_" in item.name]
+    what = f"the ISMN archive {config.paths[0]}"
+    if not wanted:
+        there = sorted({parts[3] for item in items if len(parts := item.name.split("_")) > 3})
+        raise InputError(f"got {what} without {config.variable} ({code}); it has {', '.join(there)}; correct variable")
+    reasons: list[str] = []
+    sensors = [s for s in (_try_sensor(item, reasons) for item in wanted) if s is not None]
+    if not sensors:
+        raise InputError(f"got {what}, of which no file can be read: {reasons[0]}")
+    inside = tuple(s for s in sensors if inside_extent(context, s.longitude, s.latitude))
+    if not inside:
+        raise none_inside(context, what, len({(s.network, s.station) for s in sensors}))
+    _check_layers(inside, config, what)
+    notes = [f"set aside: {reason}" for reason in reasons]
+    inputs = f"{len(inside)} files of {what}"
+    return PreparedIsmn(inputs=inputs, notes=notes, sensors=inside, config=config, context=context)
+
+
+def input_files(config: IsmnConfig) -> tuple[Path, ...]:
+    """Return the files and archives that the source names."""
+    return find_files(config.paths, (*SUFFIXES, ".zip"))
+
+
+def _check_layers(sensors: tuple[Sensor, ...], config: IsmnConfig, what: str) -> None:
+    for name, layer in config.layers.items():
+        top, bottom = layer.depth
+        if not any(top - 1e-6 <= s.top and s.bottom <= bottom + 1e-6 for s in sensors):
+            depths = sorted({(s.top, s.bottom) for s in sensors})
+            listed = ", ".join(f"{a:g}-{b:g}" for a, b in depths[:8])
+            raise InputError(
+                f"got {what} with no sensor of {name} within {top:g}-{bottom:g} m; it has {listed} m; correct layers"
+            )
+
+
+def _try_sensor(item: Item, reasons: list[str]) -> Sensor | None:
+    try:
+        with opened(item) as file:
+            meta, parts = file.metadata, item.name.split("_")
+            depth = meta["variable"].depth
+            return Sensor(
+                item, parts[1], parts[2], float(meta["latitude"].val), float(meta["longitude"].val),
+                float(depth.start), float(depth.end),
+            )  # fmt: skip
+    except InputError as error:
+        reasons.append(str(error))
+        return None
+
+
+@contextmanager
+def opened(item: Item) -> Iterator[Any]:
+    """Open one file of an archive with the ismn package; a zipped one is unpacked alone, to a folder of its own.
+
+    Raises
+    ------
+    InputError
+        If it is no ISMN file.
+    """
+    with tempfile.TemporaryDirectory(prefix="smdown-ismn-") as folder:
+        path = item.path
+        if item.member is not None:
+            path = Path(folder) / item.name
+            path.write_bytes(item.read())
+        try:
+            file = DataFile(IsmnRoot(path.parent), path.name, temp_root=folder)
+        except Exception as error:  # the package raises whatever its parsing meets
+            raise InputError(f"got {item}, which is no ISMN file ({_last_line(error)})") from error
+        yield file
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1][:160] if str(error).strip() else type(error).__name__
+
+
+def daily_values(sensor: Sensor, config: IsmnConfig, days: Any) -> Float32:
+    """Return the daily means (UTC) of a sensor's good values.
+
+    Parameters
+    ----------
+    sensor : Sensor
+        Which file.
+    config : IsmnConfig
+        Flags to keep, values that a day needs, limits.
+    days : ndarray of datetime64
+        The period.
+
+    Returns
+    -------
+    ndarray
+        ``(day,)``, NaN for missing.
+    """
+    with opened(sensor.item) as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the package uses what pandas is about to drop
+                frame = file.read_data()
+        except Exception as error:  # the package raises whatever its parsing meets
+            raise InputError(f"got {sensor.item}, which is damaged ({_last_line(error)})") from error
+    value = pd.to_numeric(frame[config.variable], errors="coerce")
+    low, high = config.valid_range if isinstance(config.valid_range, tuple) else DEFAULT_RANGE
+    flags = frame[f"{config.variable}_flag"].astype(str).str.strip()
+    good = value[flags.isin(config.flags) & value.between(low, high)]
+    groups = good.groupby(pd.DatetimeIndex(good.index).floor("D"))
+    mean = groups.mean().where(groups.count() >= config.minimum_values)
+    return mean.reindex(pd.DatetimeIndex(days)).to_numpy(dtype=np.float32)

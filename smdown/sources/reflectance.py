@@ -1,0 +1,242 @@
+"""Optical scenes to clear-sky composites: the median of clear reflectances of each period, on the scenes' own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from smdown.cubes import Variable
+from smdown.errors import InputError
+from smdown.grid import Window
+from smdown.sources.config import ReflectanceConfig
+from smdown.sources.context import IngestContext, needed_window, subset
+from smdown.sources.files import Item, date_of, find_files
+from smdown.sources.geotiff import TileFile, merge_grids, open_tile
+from smdown.sources.prepared import Block, Float32, PreparedGrid
+
+DEFAULT_RANGE = (0.0, 2.0)
+COUNT = 1e-4
+_MASK = ""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One acquisition: its day and its files (the mask under the empty name)."""
+
+    day: str
+    tiles: dict[str, TileFile]
+
+    @property
+    def place(self) -> Window:
+        """Its pixels in the mosaic's indices."""
+        return next(iter(self.tiles.values())).place
+
+
+@dataclass(kw_only=True)
+class PreparedReflectance(PreparedGrid):
+    """Checked scenes, by composite."""
+
+    config: ReflectanceConfig
+    origin: Window
+    composites: tuple[tuple[Scene, ...], ...]
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield composite by composite, shard by shard, all bands of a shard together."""
+        for time, scenes in enumerate(self.composites):
+            for window in self.windows():
+                place = window.shift(self.origin.y0, self.origin.x0)
+                stacks = clear_stacks(scenes, place, self.config)
+                for band, stack in stacks.items():
+                    yield Block(band, window, time, median(stack))
+
+    @property
+    def block_bytes(self) -> int:
+        """Memory of the stacks of one shard, of sorting one of them, and of one scene while it is read."""
+        stacks = max(map(len, self.composites)) * 4 * (len(self.config.bands) + 4)
+        return self.shard_pixels * (stacks + 12 * (len(self.config.bands) + 2))
+
+
+def clear_stacks(scenes: tuple[Scene, ...], place: Window, config: ReflectanceConfig) -> dict[str, Float32]:
+    """Return ``(scene, y, x)`` reflectances of each band over a window, NaN where a scene is not clear."""
+    meeting = [scene for scene in scenes if scene.place.intersect(place)]
+    stacks = {band: np.full((len(meeting), *place.shape), np.nan, dtype=np.float32) for band in config.bands}
+    for n, scene in enumerate(meeting):
+        common = place.intersect(scene.place)
+        assert common is not None
+        inside = common.relative_to(place).slices
+        bands = clear_bands(scene, common.relative_to(scene.place), config)
+        for band, values in bands.items():
+            stacks[band][n][inside] = values
+    return stacks
+
+
+def clear_bands(scene: Scene, window: Window, config: ReflectanceConfig) -> dict[str, Float32]:
+    """Return the reflectances of a scene, NaN in every band where any is missing, not positive, or hidden."""
+    out: dict[str, Float32] = {}
+    bad = hidden(scene.tiles[_MASK], window, config.mask_bits) if _MASK in scene.tiles else np.zeros(window.shape, bool)
+    for band in config.bands:
+        low, high = config.range_of(band) or DEFAULT_RANGE
+        raw, _, _ = scene.tiles[band].read_counts(window)
+        values = raw * np.float32(config.scale) + np.float32(config.offset)
+        bad |= ~((values > max(low, 0.0)) & (values <= high))
+        out[band] = values
+    for values in out.values():
+        values[bad] = np.nan
+    return out
+
+
+def hidden(mask: TileFile, window: Window, bits: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Return where a quality mask is missing or has one of the bits set."""
+    values, missing = mask.read_bits(window)
+    wanted = np.asarray(sum(1 << bit for bit in set(bits)), dtype=np.int64)
+    out: npt.NDArray[np.bool_] = missing | ((values.astype(np.int64) & wanted) != 0)
+    return out
+
+
+def median(stack: Float32) -> Float32:
+    """Return the median over the first axis, NaN left out, NaN where nothing is left.
+
+    Sorting puts NaN last, so the middle of the valid ones is found by their count.
+    """
+    if stack.shape[0] == 0:
+        return np.full(stack.shape[1:], np.nan, dtype=np.float32)
+    ranked = np.sort(stack, axis=0)
+    count = np.isfinite(ranked).sum(axis=0)
+    low, high = np.maximum(count - 1, 0) // 2, count // 2
+    high = np.minimum(high, stack.shape[0] - 1)
+    pair = [np.take_along_axis(ranked, index[None], axis=0)[0] for index in (low, high)]
+    out = (pair[0] + pair[1]) * np.float32(0.5)
+    out[count == 0] = np.nan
+    return np.asarray(out, dtype=np.float32)
+
+
+def prepare(config: ReflectanceConfig, context: IngestContext) -> PreparedReflectance:
+    """Check the scenes and describe their cube.
+
+    Raises
+    ------
+    InputError
+        In one line, if they cannot be used.
+    """
+    notes: list[str] = []
+    found = find_scenes(config, notes)
+    within = {k: v for k, v in found.items() if context.first <= v[0] <= context.end}
+    if not within:
+        days = sorted(day for day, _ in found.values())
+        raise InputError(
+            f"got {len(found)} scenes from {days[0]} to {days[-1]}, none in the period {context.first} to {context.end}"
+            "; change the period, or name other scenes"
+        )
+    opened = [
+        (day, {band: open_tile(path, 1, config.crs) for band, path in files.items()}) for day, files in within.values()
+    ]
+    whole, groups = merge_grids([tuple(tiles.values()) for _, tiles in opened])
+    what = f"{len(opened)} scenes in {config.paths[0]}"
+    window, share = needed_window(whole, context, what)
+    if share < 0.999:
+        notes.append(f"covers {share:.0%} of the extent")
+    scenes = [Scene(day, dict(zip(t, g, strict=True))) for (day, t), g in zip(opened, groups, strict=True)]
+    composites = _composites([s for s in scenes if _usable(s, window)], config, context)
+    variables = tuple(_variable(config, band) for band in config.bands)
+    return PreparedReflectance(
+        raster=subset(whole, window),
+        variables=variables,
+        times=tuple(composites),
+        inputs=what,
+        notes=notes,
+        config=config,
+        origin=window,
+        composites=tuple(composites.values()),
+    )
+
+
+def input_files(config: ReflectanceConfig) -> tuple[Path, ...]:
+    """Return the files that the source names."""
+    patterns = [*config.bands.values(), *([config.mask] if config.mask else [])]
+    return tuple(sorted({path for pattern in patterns for path in band_files(config, pattern)}))
+
+
+def _usable(scene: Scene, window: Window) -> bool:
+    """Whether a scene meets the window; its files are probed and must have one shape."""
+    if scene.place.intersect(window) is None:
+        return False
+    shapes = {tile.place for tile in scene.tiles.values()}
+    if len(shapes) > 1:
+        names = ", ".join(tile.path.name for tile in scene.tiles.values())
+        raise InputError(f"got a scene whose files differ in extent ({names}); bands and mask must be of one size")
+    for tile in scene.tiles.values():
+        tile.probe()
+    return True
+
+
+def find_scenes(config: ReflectanceConfig, notes: list[str]) -> dict[str, tuple[str, dict[str, Path]]]:
+    """Return day and files of every complete scene, by the name that the pattern's star stands for.
+
+    Raises
+    ------
+    InputError
+        If a pattern matches nothing, or no scene is complete.
+    """
+    patterns = config.bands | ({_MASK: config.mask} if config.mask else {})
+    scenes: dict[str, dict[str, Path]] = {}
+    for band, pattern in patterns.items():
+        for path in band_files(config, pattern):
+            scenes.setdefault(_key(path, pattern), {})[band] = path
+    whole = {key: files for key, files in sorted(scenes.items()) if len(files) == len(patterns)}
+    if not whole:
+        raise InputError(
+            f"got {len(scenes)} scenes in {config.paths[0]}, none with all of {', '.join(patterns.values())}; "
+            "correct bands and mask"
+        )
+    if len(whole) < len(scenes):
+        notes.append(f"{len(scenes) - len(whole)} scenes without all bands set aside")
+    return {key: (_day(files, config), files) for key, files in whole.items()}
+
+
+def band_files(config: ReflectanceConfig, pattern: str) -> tuple[Path, ...]:
+    """Return the files of one pattern, at any depth below the configured folders."""
+    return find_files([str(Path(folder) / "**" / pattern) for folder in config.paths], ())
+
+
+def _key(path: Path, pattern: str) -> str:
+    """Return what is left of a path without the fixed parts of the pattern: the same for all files of a scene."""
+    head, tail = pattern.split("*")
+    stem = path.as_posix()[: -len(tail)] if tail else path.as_posix()
+    before, _, after = stem.rpartition(head) if head else (stem, "", "")
+    return before + after
+
+
+def _day(files: dict[str, Path], config: ReflectanceConfig) -> str:
+    return date_of(Item(next(iter(files.values()))), config.date_pattern, config.date_format)
+
+
+def _composites(scenes: list[Scene], config: ReflectanceConfig, context: IngestContext) -> dict[str, tuple[Scene, ...]]:
+    """Return the scenes of each period that has any, by its first day."""
+    if not scenes:
+        raise InputError(
+            f"empty extent: got no scene of the period in {config.paths[0]} that meets the project's extent"
+        )
+    start = date.fromisoformat(context.start)
+    out: dict[str, list[Scene]] = {}
+    for scene in sorted(scenes, key=lambda s: s.day):
+        period = (date.fromisoformat(scene.day) - start).days // config.composite_days
+        out.setdefault((start + timedelta(days=period * config.composite_days)).isoformat(), []).append(scene)
+    return {day: tuple(group) for day, group in out.items()}
+
+
+def _variable(config: ReflectanceConfig, band: str) -> Variable:
+    return Variable(
+        band,
+        ("time", "y", "x"),
+        "int16",
+        COUNT,
+        "1",
+        f"median clear-sky reflectance of {config.composite_days} days, {band}",
+        "surface_bidirectional_reflectance",
+        config.range_of(band) or DEFAULT_RANGE,
+    )

@@ -1,0 +1,119 @@
+"""Tables of stations as CSV files, one for all or one a station, loose or zipped, to daily values."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from smdown.errors import InputError
+from smdown.sources.config import StationsCsvConfig
+from smdown.sources.context import IngestContext
+from smdown.sources.files import Item, find_files, list_items
+from smdown.sources.table import PreparedStations, Station, build_table, days_of, inside_extent, none_inside
+
+SUFFIXES = (".csv", ".txt")
+
+
+@dataclass(kw_only=True)
+class PreparedCsv(PreparedStations):
+    """Checked tables, joined: station, latitude, longitude, date and one column a layer."""
+
+    rows: pd.DataFrame
+    config: StationsCsvConfig
+    context: IngestContext
+
+    def table(self) -> xr.Dataset:
+        """Return the daily values of every station."""
+        stations = [self._station(str(name), rows) for name, rows in self.rows.groupby("station")]
+        return build_table(
+            stations, self.context, {n: self.config.units_of(n) or "m3 m-3" for n in self.config.variables}
+        )
+
+    def _station(self, name: str, rows: pd.DataFrame) -> Station:
+        days = pd.DatetimeIndex(days_of(self.context))
+        layers = {}
+        for layer in self.config.variables:
+            value = pd.to_numeric(rows[layer], errors="coerce")
+            if limits := self.config.range_of(layer):
+                value = value.where(value.between(*limits))
+            daily = value.groupby(rows["date"].dt.floor("D")).mean()
+            layers[layer] = daily.reindex(days).to_numpy(dtype=np.float32)
+        first = rows.iloc[0]
+        return Station(self.config.network, name, float(first["latitude"]), float(first["longitude"]), layers)
+
+
+def prepare(config: StationsCsvConfig, context: IngestContext) -> PreparedCsv:
+    """Check the tables and find the stations inside the extent.
+
+    Raises
+    ------
+    InputError
+        In one line, if they cannot be used.
+    """
+    items = list_items(input_files(config), SUFFIXES)
+    rows = pd.concat([read_table(item, config) for item in items], ignore_index=True)
+    what = f"{config.paths[0]}"
+    days = rows["date"].dt.strftime("%Y-%m-%d")
+    within = rows[(days >= context.start) & (days <= context.end)]
+    if within.empty:
+        raise InputError(
+            f"got {what} from {days.min()} to {days.max()}, none in the period {context.start} to {context.end}; "
+            "change the period, or name another table"
+        )
+    places = within.groupby("station")[["longitude", "latitude"]].first()
+    inside = [str(n) for n, lon, lat in places.itertuples() if inside_extent(context, float(lon), float(lat))]
+    if not inside:
+        raise none_inside(context, what, len(places))
+    return PreparedCsv(
+        inputs=f"{len(inside)} stations of {what}",
+        rows=within[within["station"].isin(inside)],
+        config=config,
+        context=context,
+    )
+
+
+def input_files(config: StationsCsvConfig) -> tuple[Path, ...]:
+    """Return the files and archives that the source names."""
+    return find_files(config.paths, (*SUFFIXES, ".zip"))
+
+
+def read_table(item: Item, config: StationsCsvConfig) -> pd.DataFrame:
+    """Return one file's rows with our own column names.
+
+    Raises
+    ------
+    InputError
+        If it is unreadable, lacks a column, or its dates cannot be read.
+    """
+    try:
+        frame = pd.read_csv(io.BytesIO(item.read()))
+    except (ValueError, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"got {item}, which cannot be read as CSV ({reason}); mend it") from error
+    columns = {"latitude": config.latitude, "longitude": config.longitude, "date": config.date, **config.variables}
+    if config.station_pattern is None:
+        columns["station"] = config.station
+    if missing := [c for c in columns.values() if c not in frame.columns]:
+        raise InputError(f"got {item} without the column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}")
+    out = pd.DataFrame({ours: frame[theirs] for ours, theirs in columns.items()})
+    if config.station_pattern is not None:
+        out["station"] = _station_of(item, config.station_pattern)
+    out["station"] = out["station"].astype(str)
+    try:
+        out["date"] = pd.to_datetime(out["date"], utc=True, format="ISO8601").dt.tz_localize(None)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"got {item}, whose column {config.date!r} holds no ISO dates; write YYYY-MM-DD") from error
+    return out
+
+
+def _station_of(item: Item, pattern: str) -> str:
+    match = re.search(pattern, item.name)
+    if match is None:
+        raise InputError(f"got {item}, whose name does not match station_pattern {pattern!r}; correct it")
+    return match[1]

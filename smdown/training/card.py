@@ -1,0 +1,69 @@
+"""The bundle's card: everything that prediction must know about what was trained, as plain JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from smdown.networks.config import NetworkConfig
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeatureCard(_Model):
+    """One driver and the statistics that it is standardised with."""
+
+    name: str
+    units: str = ""
+    mean: float = Field(allow_inf_nan=False)
+    std: float = Field(gt=0, allow_inf_nan=False)
+
+
+class LayerCard(_Model):
+    """One predicted variable and the statistics that its values are restored with."""
+
+    name: str
+    units: str
+    valid_range: tuple[float, float]
+    mean: float = Field(allow_inf_nan=False)
+    std: float = Field(gt=0, allow_inf_nan=False)
+
+
+class SequenceCard(_Model):
+    """The daily sequence."""
+
+    drivers: tuple[FeatureCard, ...]
+    days: int = Field(ge=1)
+    resolution: int = Field(ge=1)
+    ratio: int = Field(ge=1)
+
+
+class SplitCard(_Model):
+    """Who was trained on, who validated, who was never seen; cells as row and column of the lattice."""
+
+    training_cells: tuple[tuple[int, int], ...] = ()
+    validation_cells: tuple[tuple[int, int], ...] = ()
+    training_stations: tuple[str, ...] = ()
+    validation_stations: tuple[str, ...] = ()
+    held_out_stations: tuple[str, ...] = ()
+    days: tuple[str, ...] = ()
+
+
+class BundleCard(_Model):
+    """Everything about a bundle but its weights' values."""
+
+    schema_version: Literal[1] = 1
+    lattice: str
+    resolutions: tuple[int, ...]
+    layers: tuple[LayerCard, ...] = Field(min_length=1)
+    drivers: tuple[FeatureCard, ...]
+    sequence: SequenceCard | None = None
+    networks: dict[str, Annotated[NetworkConfig, Field(discriminator="kind")]] = Field(min_length=1)
+    weights: dict[str, dict[str, Annotated[float, Field(ge=0, le=1 + 1e-9)]]]
+    variance_scale: dict[str, Annotated[float, Field(gt=0)]]
+    metrics: dict[str, Any] = {}
+    splits: SplitCard = SplitCard()
+    provenance: dict[str, Any] = {}

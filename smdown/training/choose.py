@@ -1,0 +1,136 @@
+"""Which cell-days and station-days become samples, evenly over cells, stations and days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from smdown.grid import nominal_ratio
+from smdown.training.config import LabelConfig, TrainingConfig
+from smdown.training.context import Field, TrainContext
+from smdown.training.labels import Stations
+from smdown.training.samples import Index, Request
+from smdown.training.splits import Cells, Split
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Everything that is known about the wanted layers on the sampled days.
+
+    Parameters
+    ----------
+    days : tuple of str
+        The sampled days.
+    cells : ndarray
+        ``(cell, 2)``.
+    coarse : ndarray
+        float32, ``(layer, day, cell)``.
+    stations : Stations
+        With values ``(layer, day, station)``.
+    """
+
+    days: tuple[str, ...]
+    cells: Cells
+    coarse: Field
+    stations: Stations
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Samples of one label and resolution, before they are read.
+
+    Parameters
+    ----------
+    label, resolution
+        What they are.
+    request : Request
+        What to read.
+    target : ndarray
+        float32, ``(n, layer)``: the label's value.
+    station : ndarray
+        Number of the station, -1 for cells.
+    validation : ndarray of bool
+        Role.
+    """
+
+    label: LabelConfig
+    resolution: int
+    request: Request
+    target: Field
+    station: Index
+    validation: npt.NDArray[np.bool_]
+
+
+def choose(
+    config: TrainingConfig, context: TrainContext, labels: Labels, roles: Split, radius: int, rng: np.random.Generator
+) -> list[Wanted]:
+    """Return the samples of every label and resolution."""
+    wanted = []
+    for label in config.labels:
+        for resolution in config.resolutions:
+            ratio = nominal_ratio(context.lattice, resolution)
+            pick = _stations if label.kind == "stations" else _cells
+            found = pick(label, resolution, ratio, config, context, labels, roles, radius, rng)
+            if len(found.request.day):
+                wanted.append(found)
+    return wanted
+
+
+def _cells(
+    label: LabelConfig, resolution: int, ratio: int, config: TrainingConfig, context: TrainContext,
+    labels: Labels, roles: Split, radius: int, rng: np.random.Generator,
+) -> Wanted:  # fmt: skip
+    del context
+    known = np.isfinite(labels.coarse).any(axis=0)
+    limit = config.samples_at(resolution, ratio)
+    day, cell = _by_role(known, roles.validation_cell, np.ones_like(roles.validation_cell), limit, config, rng)
+    where = labels.cells[cell]
+    return Wanted(
+        label, resolution,
+        Request(ratio, where * ratio, ratio, radius, day, where),
+        labels.coarse[:, day, cell].T.copy(), np.full(len(day), -1), roles.validation_cell[cell],
+    )  # fmt: skip
+
+
+def _stations(
+    label: LabelConfig, resolution: int, ratio: int, config: TrainingConfig, context: TrainContext,
+    labels: Labels, roles: Split, radius: int, rng: np.random.Generator,
+) -> Wanted:  # fmt: skip
+    stations = labels.stations
+    known = np.isfinite(stations.values).any(axis=0)
+    seen = ~roles.held_out
+    day, station = _by_role(known, roles.validation_station, seen, config.station_samples, config, rng)
+    return Wanted(
+        label, resolution,
+        Request(ratio, stations.pixels(context.grid(ratio))[station], 1, radius, day, stations.cells[station]),
+        stations.values[:, day, station].T.copy(), station, roles.validation_station[station],
+    )  # fmt: skip
+
+
+def _by_role(
+    known: npt.NDArray[np.bool_],
+    validation: npt.NDArray[np.bool_],
+    allowed: npt.NDArray[np.bool_],
+    limit: int,
+    config: TrainingConfig,
+    rng: np.random.Generator,
+) -> tuple[Index, Index]:
+    """Return days and items of at most `limit` samples, training ones first."""
+    share = config.validation_fraction
+    train = balanced(known & (allowed & ~validation), max(1, round(limit * (1 - share))), rng)
+    held = balanced(known & (allowed & validation), max(1, round(limit * share)), rng)
+    return np.concatenate([train[0], held[0]]), np.concatenate([train[1], held[1]])
+
+
+def balanced(known: npt.NDArray[np.bool_], limit: int, rng: np.random.Generator) -> tuple[Index, Index]:
+    """Return at most `limit` of the known ``(day, item)`` pairs, as evenly over the items as they allow."""
+    day, item = np.nonzero(known)
+    chance = rng.random(len(day))
+    by_item = np.lexsort((chance, item))
+    starts = np.flatnonzero(np.diff(item[by_item], prepend=-1))
+    rank = np.empty(len(day), dtype=np.int64)
+    rank[by_item] = np.arange(len(day)) - np.repeat(starts, np.diff(np.append(starts, len(day))))
+    take = np.sort(np.lexsort((rng.random(len(day)), rank))[:limit])
+    return day[take], item[take]

@@ -1,0 +1,45 @@
+"""The smooth label: the coarse product interpolated to the pixels by Keys' cubic convolution (a = -0.5)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from smdown.training.context import Field
+
+MARGIN = 2
+"""Cells that the interpolation needs on every side."""
+
+
+def keys_matrix(ratio: int) -> npt.NDArray[np.float64]:
+    """Return ``(ratio, 5)`` weights of a cell and its two neighbours on either side, at each pixel centre."""
+    centre = (np.arange(ratio) + 0.5) / ratio - 0.5
+    distance = np.abs(centre[:, None] - np.arange(-MARGIN, MARGIN + 1))
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+
+
+def cubic_cell(around: Field, ratio: int) -> Field:
+    """Return the pixels of the middle cell.
+
+    Parameters
+    ----------
+    around : ndarray
+        float32, ``(..., 5, 5)``: a cell and two cells on every side; NaN where missing, but not in the middle.
+    ratio : int
+        Pixels along the cell.
+
+    Returns
+    -------
+    ndarray
+        float32, ``(..., ratio, ratio)``, inside the range of the cells around.
+    """
+    weights = keys_matrix(ratio)
+    known = np.isfinite(around)
+    filled = np.where(known, around, 0.0)
+    total = weights @ filled @ weights.T
+    norm = weights @ known.astype(np.float64) @ weights.T
+    low = np.nanmin(around, axis=(-2, -1), keepdims=True)
+    high = np.nanmax(around, axis=(-2, -1), keepdims=True)
+    return np.clip(total / np.maximum(norm, 1e-6), low, high).astype(np.float32)
