@@ -51,7 +51,7 @@ def write_demo(workdir: Path, cells: tuple[int, int], days: int, seed: int, prog
             )  # fmt: skip
         (inputs / "demo.json").write_text(json.dumps(wanted))
     project = workdir / "project.yaml"
-    project.write_text(yaml.safe_dump(_project(inputs), sort_keys=False))
+    project.write_text(yaml.safe_dump(project_of(inputs), sort_keys=False))
     return project
 
 
@@ -63,7 +63,8 @@ def _check_same(workdir: Path, wanted: dict[str, Any]) -> None:
         )
 
 
-def _project(inputs: Path) -> dict[str, Any]:
+def project_of(inputs: Path) -> dict[str, Any]:
+    """Return the project file of a synthetic region, as plain data."""
     twin = json.loads((inputs / "twin.json").read_text())
     first, last = date.fromisoformat(twin["start"]), date.fromisoformat(twin["end"])
     known = [first + timedelta(days=n) for n in range(0, (last - first).days + 1, _TRUTH_EVERY)]

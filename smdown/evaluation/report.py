@@ -37,8 +37,8 @@ class LayerPage:
         Pictures.
     tables : list of MemberTable
         Figures by reference.
-    scatter : str
-        SVG, empty where there is nothing to compare with.
+    scatter, station_scatter : str
+        SVG of truth or stations against the map; empty where there are none.
     dots : list of dict
         Stations on the map: left and top in percent, whether held out, text.
     series : list of tuple
@@ -51,6 +51,7 @@ class LayerPage:
     maps: MapSet | None
     tables: list[sections.MemberTable]
     scatter: str
+    station_scatter: str
     dots: list[dict[str, Any]]
     series: list[tuple[str, str]]
 
@@ -133,27 +134,32 @@ def _layer_page(record: Record, layer: LayerInput, day: str | None) -> LayerPage
         None if day is None else map_set(record, layer, day),
         sections.member_tables(record, layer),
         _scatter(record, layer),
+        _station_scatter(record, layer),
         _dots(record, layer),
         sections.station_series(record, layer),
     )
 
 
 def _scatter(record: Record, layer: LayerInput) -> str:
-    """Draw truth against map, or stations against map where there is no truth."""
+    """Draw the joint density of truth and map, nothing where there is no truth."""
     units = words.pretty_units(layer.units)
     data = record.metrics.get("scatter", {}).get(layer.name)
     mosaic = record.mosaic
     limits = mosaic.variables[layer.name].valid_range if mosaic and layer.name in mosaic.variables else None
-    if data and data.get("counts") and limits:
-        counts = np.zeros((data["bins"], data["bins"]))
-        for bins, count in data["counts"].items():
-            i, j = (int(v) for v in bins.split(","))
-            counts[i, j] = count
-        return charts.density(f"density-{layer.name}", counts, limits, (f"truth [{units}]", f"downscaled [{units}]"))
-    groups = _station_pairs(record, layer)
-    if not groups:
+    if not data or not data.get("counts") or limits is None:
         return ""
-    return charts.points(f"points-{layer.name}", groups, (f"station [{units}]", f"downscaled [{units}]"))
+    counts = np.zeros((data["bins"], data["bins"]))
+    for bins, count in data["counts"].items():
+        i, j = (int(v) for v in bins.split(","))
+        counts[i, j] = count
+    return charts.density(f"density-{layer.name}", counts, limits, (f"truth [{units}]", f"downscaled [{units}]"))
+
+
+def _station_scatter(record: Record, layer: LayerInput) -> str:
+    """Draw stations against the map."""
+    units, groups = words.pretty_units(layer.units), _station_pairs(record, layer)
+    labels = (f"station [{units}]", f"downscaled [{units}]")
+    return charts.points(f"points-{layer.name}", groups, labels) if groups else ""
 
 
 def _station_pairs(record: Record, layer: LayerInput) -> Mapping[str, tuple[list[float], list[float]]]:

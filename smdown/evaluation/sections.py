@@ -60,16 +60,16 @@ def member_tables(record: Record, layer: LayerInput) -> list[MemberTable]:
 
 def _member_table(reference: str, members: Mapping[str, Mapping[str, float]], layer: LayerInput) -> MemberTable:
     columns = [c for c in COLUMNS if any(math.isfinite(v.get(c[0], math.nan)) for v in members.values())]
-    best = {metric: _best(members, metric, rule) for metric, _, rule in columns}
     networks = [m for m in members if m != "ensemble" and m not in words.BASELINES]
     order = [m for m in ("ensemble", *networks, *words.BASELINES) if m in members]
     largest = {metric: max(abs(v.get(metric, 0.0)) for v in members.values()) for metric, *_ in columns}
     for metric in ("ubrmse", "bias"):
         largest[metric] = largest.get("rmse", 1.0)  # the same number of decimals in all columns of one unit
-    rows = []
-    for m in order:
-        cells = [(_text(c, members[m].get(c, math.nan), largest[c]), m == best[c]) for c, *_ in columns]
-        rows.append((m, m in words.BASELINES, cells))
+    table = {m: {c: _text(c, members[m].get(c, math.nan), largest[c]) for c, *_ in columns} for m in order}
+    best = {metric: _best(members, table, metric, rule) for metric, _, rule in columns}
+    rows = [
+        (m, m in words.BASELINES, [(text, m in best[c]) for c, text in cells.items()]) for m, cells in table.items()
+    ]
     first = next(iter(members.values()), {})
     stations = first.get("stations", math.nan)
     pairs = f"{words.count(stations)} stations, " if math.isfinite(stations) else ""
@@ -80,15 +80,20 @@ def _member_table(reference: str, members: Mapping[str, Mapping[str, float]], la
     return MemberTable(reference, caption, [f"{h} [{units}]" if m in marked else h for m, h, _ in columns], rows)
 
 
-def _best(members: Mapping[str, Mapping[str, float]], metric: str, rule: str) -> str | None:
-    """Return the member with the best value, None where no value counts as better than another."""
+def _best(
+    members: Mapping[str, Mapping[str, float]], table: Mapping[str, Mapping[str, str]], metric: str, rule: str
+) -> set[str]:
+    """Return the members whose value reads as the best, none where most of them read the same."""
     known = {m: v[metric] for m, v in members.items() if math.isfinite(v.get(metric, math.nan))}
     if not known or rule == "none":
-        return None
-    cost = {"lower": 1.0, "higher": -1.0}
-    if rule in cost:
-        return min(known, key=lambda m: cost[rule] * known[m])
-    return min(known, key=lambda m: abs(known[m] - (1.0 if rule == "one" else 0.0)))
+        return set()
+    sign = {"lower": 1.0, "higher": -1.0}
+    if rule in sign:
+        first = min(known, key=lambda m: sign[rule] * known[m])
+    else:
+        first = min(known, key=lambda m: abs(known[m] - (1.0 if rule == "one" else 0.0)))
+    alike = {m for m in known if table[m][metric] == table[first][metric]}
+    return alike if len(alike) <= len(known) / 2 else set()
 
 
 def _text(metric: str, value: float, largest: float) -> str:
@@ -97,7 +102,7 @@ def _text(metric: str, value: float, largest: float) -> str:
     return words.fixed(value, largest)
 
 
-def station_series(record: Record, layer: LayerInput, limit: int = 3) -> list[tuple[str, str]]:
+def station_series(record: Record, layer: LayerInput, limit: int = 2) -> list[tuple[str, str]]:
     """Draw the series of some held-out stations, each in another cell where there are enough."""
     job, rows = record.job, record.matched(layer.name, held_out=True)
     if job is None or job.stations_url is None or rows.empty or not exists(job.stations_url):
@@ -157,12 +162,13 @@ MEASURES = (
 
 
 def sensitivity_blocks(record: Record) -> list[dict[str, Any]]:
-    """Return bars by layer and measure: for each group or driver, the ensemble's loss at every resolution."""
-    blocks = []
+    """Return, by layer, bars of every measure: each group's or driver's weight in the ensemble at every resolution."""
+    pages = []
     known = {layer.name: layer for layer in record.layers}
     for layer, resolutions in record.sensitivity.get("layers", {}).items():
         title = known[layer].title if layer in known else layer
         units = words.pretty_units(known[layer].units) if layer in known else ""
+        blocks: list[dict[str, Any]] = []
         for kind, measure, heading in MEASURES:
             table = {
                 res: {name: number(entry.get(measure)) for name, entry in members["ensemble"].get(kind, {}).items()}
@@ -170,8 +176,10 @@ def sensitivity_blocks(record: Record) -> list[dict[str, Any]]:
                 if "ensemble" in members
             }
             if any(math.isfinite(v) for entries in table.values() for v in entries.values()):
-                blocks.append({"layer": title, "heading": heading, "units": units, **_bars(table)})
-    return blocks
+                blocks.append({"heading": heading, "kind": kind, "units": units, **_bars(table)})
+        if blocks:
+            pages.append({"layer": title, "resolutions": list(resolutions), "blocks": blocks})
+    return pages
 
 
 def _bars(table: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
@@ -188,7 +196,7 @@ def _bars(table: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
             for res, v in values
         ]  # fmt: skip
         rows.append({"name": name.replace("_", " "), "bars": bars})
-    return {"rows": rows, "resolutions": list(table)}
+    return {"rows": rows}
 
 
 def _mean(values: list[float]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 
@@ -11,13 +12,15 @@ import numpy.typing as npt
 from smdown.cubes import Cube, exists, join, open_cube
 from smdown.errors import CubeError
 from smdown.features import dynamics
-from smdown.features.config import DriverConfig, SourceDriver, TerrainDriver
+from smdown.features.config import DifferenceDriver, DriverConfig, SourceDriver, TerrainDriver
 from smdown.features.reader import SourceReader, nested_average
 from smdown.features.shape import measure
 from smdown.features.spec import FeatureSpec
 from smdown.grid import NestedGrid, Window
 
 F32 = npt.NDArray[np.float32]
+RECENT_BYTES = 64 * 2**20
+"""Memory for drivers that several days share."""
 
 
 class Loader:
@@ -35,6 +38,7 @@ class Loader:
         self.spec = spec
         self._readers: dict[str, SourceReader] = {}
         self._stored: dict[int, Cube | None] = {}
+        self._recent: OrderedDict[tuple[str, int, Window, int], F32] = OrderedDict()
 
     def load(self, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
         """Return every driver, in the order of the channels.
@@ -91,7 +95,23 @@ class Loader:
     def dynamic(self, grid: NestedGrid, window: Window, day: np.datetime64, names: Sequence[str] | None = None) -> F32:
         """Return the drivers of a day, ``(feature, y, x)``."""
         chosen = [d for d in self.spec.dynamic if names is None or d.name in names]
-        return _stack([dynamics.fill(d, self.reader(d.source), grid, window, day) for d in chosen], window)
+        return _stack([self._dynamic(driver, grid, window, day) for driver in chosen], window)
+
+    def _dynamic(self, driver: DriverConfig, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
+        """Return one driver of a day; one that changes with composites only is kept for the days that share it."""
+        reader = self.reader(driver.source)
+        if not isinstance(driver, DifferenceDriver):
+            return dynamics.fill(driver, reader, grid, window, day)
+        key = driver.name, grid.ratio, window, dynamics.latest_step(reader.cube, day)
+        if key not in self._recent:
+            while self._recent and self._recent_bytes() + 4 * window.size > RECENT_BYTES:
+                self._recent.popitem(last=False)
+            self._recent[key] = dynamics.fill(driver, reader, grid, window, day)
+        self._recent.move_to_end(key)
+        return self._recent[key]
+
+    def _recent_bytes(self) -> int:
+        return sum(field.nbytes for field in self._recent.values())
 
     def sequence(self, cells: Window, day: np.datetime64) -> F32:
         """Return the daily sequence that ends with a day, over whole cells and one pixel more on every side.

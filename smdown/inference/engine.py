@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,6 +90,8 @@ class Engine:
         Pixels along a cell of the sequence grid; 0 without a sequence.
     sequence_shape : tuple of int
         Days and drivers of the sequence.
+    provenance : mapping
+        Texts that say what it was made from, for the mosaic's attributes.
     """
 
     drivers: Drivers
@@ -99,6 +102,7 @@ class Engine:
     required: tuple[bool, ...]
     sequence_ratio: int = 0
     sequence_shape: tuple[int, int] = (0, 0)
+    provenance: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def static_places(self) -> list[int]:

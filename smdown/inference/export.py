@@ -58,8 +58,10 @@ def export_cog(mosaic_url: str, variable: str, day: str, path: str | Path, crs: 
     CubeError
         If the mosaic has no such variable or day.
     ConfigError
-        If the coordinate reference system is unknown.
+        If the coordinate reference system is unknown, or the file is not local.
     """
+    if "://" in str(path):
+        raise ConfigError(f"got {path} to write to; GDAL writes local files: name one, and copy it where it should go")
     cube = open_cube(mosaic_url)
     described, index = find(cube, variable, day)
     target = Path(path)

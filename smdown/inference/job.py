@@ -103,10 +103,13 @@ class PredictTask:
         What it belongs to.
     tile : Tile
         Its cells.
+    fingerprint : str
+        Identity of what the mosaic is made from; a process that meets another one opens everything anew.
     """
 
     job: PredictJob
     tile: Tile
+    fingerprint: str = ""
 
     @property
     def key(self) -> str:

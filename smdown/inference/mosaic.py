@@ -60,7 +60,12 @@ def _spec(job: PredictJob, variables: tuple[Variable, ...], fingerprint: str, at
 
 
 def _provenance(job: PredictJob) -> dict[str, str]:
-    return {"source": f"smdown {smdown.__version__}", "constraint": job.constraint}
+    products = sorted({f"{layer.source}/{layer.variable}" for layer in job.layers})
+    return {
+        "source": f"smdown {smdown.__version__}",
+        "constraint": job.constraint,
+        "coarse_product": ", ".join(products),
+    }
 
 
 def _layer(layer: LayerJob) -> Variable:

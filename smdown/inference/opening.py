@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from smdown.errors import BundleError
 from smdown.features import FeatureSpec, get_loader
 from smdown.grid import Window
@@ -65,6 +67,12 @@ def open_engine(job: PredictJob) -> Engine:
         required=tuple(driver.required for driver in spec.drivers),
         sequence_ratio=sequence.ratio if sequence else 0,
         sequence_shape=(sequence.days, len(sequence.drivers)) if sequence else (0, 0),
+        provenance={
+            "bundle": bundle.fingerprint,
+            "networks": ", ".join(bundle.networks),
+            "drivers": ", ".join(spec.names),
+            "software": ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "numba", "zarr")),
+        },
     )
 
 

@@ -19,8 +19,9 @@ from smdown.plan import Plan, Receipt
 
 
 @lru_cache(maxsize=2)
-def engine_of(job: PredictJob) -> Engine:
-    """Return the job's loader and ensemble; a process opens them once."""
+def engine_of(job: PredictJob, fingerprint: str) -> Engine:
+    """Return the job's loader and ensemble; a process opens them once for each state of the project."""
+    del fingerprint
     return open_engine(job)
 
 
@@ -43,10 +44,10 @@ def predict_plan(job: PredictJob, fingerprint: str, attrs: Mapping[str, Any] | N
     BundleError
         If the bundle does not fit the job.
     """
-    engine = engine_of(job)
-    done = _create(job, engine, fingerprint, attrs or {})
+    engine = engine_of(job, fingerprint)
+    done = _create(job, engine, fingerprint, {**engine.provenance, **(attrs or {})})
     tiles = [t for t in job.grid.tiles(job.cells_per_tile) if (t.row, t.col) not in done]
-    tasks = tuple(PredictTask(job, tile) for tile in tiles)
+    tasks = tuple(PredictTask(job, tile, fingerprint) for tile in tiles)
     return Plan("predict", tasks, run_predict, task_bytes(job, needs_of(job, engine)), len(done))
 
 
@@ -61,7 +62,7 @@ def _create(job: PredictJob, engine: Engine, fingerprint: str, attrs: Mapping[st
 
 def run_predict(task: PredictTask) -> Receipt:
     """Predict and write one tile, all of its days; its receipt in the cubes comes last."""
-    return predict_tile(task, engine_of(task.job))
+    return predict_tile(task, engine_of(task.job, task.fingerprint))
 
 
 def predict_tile(task: PredictTask, engine: Engine) -> Receipt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ _INK, _FAINT, _GROUND = "#22303c", "#8a949c", "#e9ebec"
 _FLAGS = ["#f2f3f3", "#9aa3aa", "#d55e00", "#cc79a7", "#56b4e9"]
 
 
-def quicklook(mosaic_url: str, variable: str, day: str, path: str | Path, *, largest: int = 1400) -> Path:
+def quicklook(mosaic_url: str, variable: str, day: str, path: str | Path, *, largest: int = 1400) -> str:
     """Draw a map as PNG, with longitude and latitude, a scale bar and a colour bar.
 
     Parameters
@@ -36,14 +37,14 @@ def quicklook(mosaic_url: str, variable: str, day: str, path: str | Path, *, lar
     day : str
         ISO day.
     path : path-like
-        Local file to write.
+        Local file or fsspec URL to write.
     largest : int
         Blocks of pixels are averaged until neither side has more.
 
     Returns
     -------
-    Path
-        The file.
+    str
+        Where it was written.
 
     Raises
     ------
@@ -62,10 +63,9 @@ def quicklook(mosaic_url: str, variable: str, day: str, path: str | Path, *, lar
     kind = "mean" if described.is_float else "union"
     shown = f"{metres:.0f} m pixels" + (f", each dot the {kind} of {step} x {step}" if step > 1 else "")
     _titles(figure, described.long_name or described.name, f"{day}   {shown}")
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(str(target), metadata={"Software": "smdown"})
-    return target
+    with fsspec.open(str(path), "wb", auto_mkdir=True) as file:
+        FigureCanvasAgg(figure).print_png(file, metadata={"Software": "smdown"})
+    return str(path)
 
 
 def decimated(cube: Cube, variable: Variable, index: int, largest: int) -> tuple[npt.NDArray[np.float32], int]:

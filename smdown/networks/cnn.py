@@ -11,22 +11,27 @@ from smdown.networks.placement import Placement
 
 
 class CNN(Network):
-    """Convolutions of 3 x 3 without padding, so that a pixel's value never depends on the window's edge."""
+    """A projection of each pixel's drivers, then convolutions of 3 x 3 that each add what they see around it.
+
+    There is no padding: every convolution takes one pixel off each side, so that a pixel's value never depends on the
+    window's edge.
+    """
 
     def __init__(self, config: CNNConfig, n_fine: int, n_sequence: int, n_layers: int) -> None:
         super().__init__()
         del n_sequence
         self.radius = config.depth
-        sizes = (n_fine, *[config.channels] * config.depth)
-        layers: list[nn.Module] = []
-        for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
-            layers += [nn.Conv2d(n_in, n_out, 3), nn.ReLU(inplace=True), nn.Dropout2d(config.dropout)]
-        self.body = nn.Sequential(*layers)
+        self.first = nn.Linear(n_fine, config.channels)
+        self.steps = nn.ModuleList(nn.Conv2d(config.channels, config.channels, 3) for _ in range(config.depth))
+        self.dropout = nn.Dropout2d(config.dropout)
         self.head = GaussianHead(config.channels, n_fine, n_layers)
         self.to(memory_format=torch.channels_last)
 
     def decode(self, fine: Tensor, state: Tensor | None, place: Placement | None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of the pixels at least `radius` from the edge; the state is not used."""
         del state, place
-        hidden = self.body(fine.contiguous(memory_format=torch.channels_last))
-        return self.head(pixels_last(hidden), pixels_last(crop(fine, self.radius)))
+        x = fine.contiguous(memory_format=torch.channels_last)
+        hidden = self.first(pixels_last(x)).relu().permute(0, 3, 1, 2)
+        for step in self.steps:
+            hidden = crop(hidden, 1) + self.dropout(step(hidden).relu())
+        return self.head(pixels_last(hidden), pixels_last(crop(x, self.radius)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 import resource
@@ -138,8 +139,12 @@ def execute(plan: Plan, client: Client | None, progress: Progress, *, retries: i
     outcome = Outcome(plan.stage, plan.total, plan.done, plan.task_bytes)
     start = time.perf_counter()
     with progress.stage(plan.stage, plan.total, plan.done) as bar:
+        recorded: set[str] = set()
 
         def record(task: TileTask, result: Receipt | Failure) -> None:
+            if task.key in recorded:  # Ctrl-C came between its record and its landing
+                return
+            recorded.add(task.key)
             if isinstance(result, Receipt):
                 outcome.receipts.append(result)
                 bar.advance(result)
@@ -164,47 +169,53 @@ def execute(plan: Plan, client: Client | None, progress: Progress, *, retries: i
     return outcome
 
 
-def _on_cluster(
-    plan: Plan, client: Client, retries: int, record: Callable[[TileTask, Receipt | Failure], None]
-) -> None:
-    flight = _Flight(plan.run, client, retries)
+_Record = Callable[[TileTask, Receipt | Failure], None]
+
+
+def _on_cluster(plan: Plan, client: Client, retries: int, record: _Record) -> None:
+    flight = _Flight(plan.run, client, retries, record)
     waiting = iter(plan.tasks)
     try:
         flight.fill(waiting)
-        for task, result in flight.landings():
-            record(task, result)
+        for future in flight.finished:
+            flight.land(future)
             flight.fill(waiting)
-    except KeyboardInterrupt:  # finish what is in flight, so that no tile is left half done
-        for task, result in flight.landings():
-            record(task, result)
+    except KeyboardInterrupt:
+        flight.land_all()
         raise
 
 
 class _Flight:
     """The tasks that the cluster has now: two a thread, so that none is idle while the client thinks."""
 
-    def __init__(self, run: Callable[..., Receipt], client: Client, retries: int) -> None:
-        self._run, self._client, self._retries = run, client, retries
-        self._tasks: dict[str, TileTask] = {}
-        self._finished = as_completed()
+    def __init__(self, run: Callable[..., Receipt], client: Client, retries: int, record: _Record) -> None:
+        self._run, self._client, self._retries, self._record = run, client, retries, record
+        self._aloft: dict[str, tuple[TileTask, Future]] = {}
+        self.finished = as_completed()
 
     def fill(self, waiting: Iterator[TileTask]) -> None:
         """Submit tasks until enough are in flight."""
-        free = 2 * max(1, sum(self._client.nthreads().values())) - len(self._tasks)
+        free = 2 * max(1, sum(self._client.nthreads().values())) - len(self._aloft)
         for task in itertools.islice(waiting, max(0, free)):
             future = self._client.submit(attempt, self._run, task, self._retries, pure=False)
-            self._tasks[future.key] = task
-            self._finished.add(future)
+            self._aloft[future.key] = task, future
+            self.finished.add(future)
 
-    def landings(self) -> Iterator[tuple[TileTask, Receipt | Failure]]:
-        """Yield each task as it ends, until none is in flight."""
-        for future in self._finished:
-            yield self._tasks.pop(future.key), _result(future)
+    def land(self, future: Future) -> None:
+        """Record what became of a task; until then it counts as in flight."""
+        self._record(self._aloft[future.key][0], _result(future))
+        del self._aloft[future.key]
+
+    def land_all(self) -> None:
+        """Wait for what is in flight, so that no tile is left half done."""
+        for _, future in list(self._aloft.values()):
+            self.land(future)
 
 
 def _result(future: Future) -> Receipt | Failure:
-    if future.status == "finished":
+    """Fetch what the task returned; as an attempt raises nothing, whatever is raised here is the cluster's doing."""
+    try:
         result: Receipt | Failure = future.result()
-        return result
-    error = future.exception()
-    return Failure(f"its worker was lost ({type(error).__name__}: {_one_line(error)})" if error else future.status)
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one lost worker must not end the plan
+        return Failure(f"its worker was lost ({type(error).__name__}: {_one_line(error)})")
+    return result

@@ -100,7 +100,7 @@ def prepare(config: IsmnConfig, context: IngestContext) -> PreparedIsmn:
         raise none_inside(context, what, len({(s.network, s.station) for s in sensors}))
     _check_layers(inside, config, what)
     notes = [f"set aside: {reason}" for reason in reasons]
-    inputs = f"{len(inside)} files of {what}"
+    inputs = f"{len(inside)} files of the ISMN archive {Path(config.paths[0]).name}"
     return PreparedIsmn(inputs=inputs, notes=notes, sensors=inside, config=config, context=context)
 
 

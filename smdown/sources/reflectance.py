@@ -22,6 +22,7 @@ from smdown.sources.prepared import Block, Float32, PreparedGrid
 DEFAULT_RANGE = (0.0, 2.0)
 COUNT = 1e-4
 _MASK = ""
+_EXCHANGE_PLANES = 12
 
 
 @dataclass(frozen=True)
@@ -101,18 +102,30 @@ def hidden(mask: TileFile, window: Window, bits: tuple[int, ...]) -> npt.NDArray
 def median(stack: Float32) -> Float32:
     """Return the median over the first axis, NaN left out, NaN where nothing is left.
 
-    Sorting puts NaN last, so the middle of the valid ones is found by their count.
+    The planes are ranked with NaN last, so the middle of the valid ones is found by their count.
     """
     if stack.shape[0] == 0:
         return np.full(stack.shape[1:], np.nan, dtype=np.float32)
-    ranked = np.sort(stack, axis=0)
+    ranked = rank_planes(stack)
     count = np.isfinite(ranked).sum(axis=0)
-    low, high = np.maximum(count - 1, 0) // 2, count // 2
-    high = np.minimum(high, stack.shape[0] - 1)
+    low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, stack.shape[0] - 1)
     pair = [np.take_along_axis(ranked, index[None], axis=0)[0] for index in (low, high)]
-    out = (pair[0] + pair[1]) * np.float32(0.5)
-    out[count == 0] = np.nan
-    return np.asarray(out, dtype=np.float32)
+    return np.asarray((pair[0] + pair[1]) * np.float32(0.5), dtype=np.float32)
+
+
+def rank_planes(stack: Float32) -> Float32:
+    """Return the values sorted along the first axis, NaN last.
+
+    Few planes are sorted by exchanging whole planes, which is many times faster than sorting across them.
+    """
+    if stack.shape[0] > _EXCHANGE_PLANES:
+        return np.sort(stack, axis=0)
+    planes = list(stack)
+    for end in range(len(planes) - 1, 0, -1):
+        for n in range(end):
+            a, b = planes[n], planes[n + 1]
+            planes[n], planes[n + 1] = np.fmin(a, b), np.maximum(a, b)
+    return np.stack(planes)
 
 
 def prepare(config: ReflectanceConfig, context: IngestContext) -> PreparedReflectance:
@@ -147,7 +160,7 @@ def prepare(config: ReflectanceConfig, context: IngestContext) -> PreparedReflec
         raster=subset(whole, window),
         variables=variables,
         times=tuple(composites),
-        inputs=what,
+        inputs=f"{len(opened)} scenes in {Path(config.paths[0]).name}",
         notes=notes,
         config=config,
         origin=window,

@@ -71,7 +71,7 @@ def prepare(config: StationsCsvConfig, context: IngestContext) -> PreparedCsv:
     if not inside:
         raise none_inside(context, what, len(places))
     return PreparedCsv(
-        inputs=f"{len(inside)} stations of {what}",
+        inputs=f"{len(inside)} stations of {Path(config.paths[0]).name}",
         rows=within[within["station"].isin(inside)],
         config=config,
         context=context,

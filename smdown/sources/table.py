@@ -174,7 +174,9 @@ def open_stations(url: str) -> xr.Dataset:
     if sealed_fingerprint(url) is None:
         raise CubeError(f"got {url}, where there are no finished stations; run smdown ingest first")
     with _quiet():
-        return xr.open_zarr(zarr_store(url, read_only=True), chunks=None, consolidated=True)
+        table = xr.open_zarr(zarr_store(url, read_only=True), chunks=None, consolidated=True)
+    plain = {name: np.array(table[name].values.tolist(), dtype=str) for name in ("station", "network")}
+    return table.assign_coords(station=plain["station"], network=("station", plain["network"]))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from smdown.grid import nominal_ratio
 from smdown.training.config import LabelConfig, TrainingConfig
 from smdown.training.context import Field, TrainContext
 from smdown.training.labels import Stations
-from smdown.training.samples import Index, Request
+from smdown.training.samples import Index, Request, sequence_ratio
 from smdown.training.splits import Cells, Split
 
 
@@ -82,16 +82,21 @@ def _cells(
     label: LabelConfig, resolution: int, ratio: int, config: TrainingConfig, context: TrainContext,
     labels: Labels, roles: Split, radius: int, rng: np.random.Generator,
 ) -> Wanted:  # fmt: skip
-    del context
     known = np.isfinite(labels.coarse).any(axis=0)
     limit = config.samples_at(resolution, ratio)
     day, cell = _by_role(known, roles.validation_cell, np.ones_like(roles.validation_cell), limit, config, rng)
     where = labels.cells[cell]
     return Wanted(
         label, resolution,
-        Request(ratio, where * ratio, ratio, radius, day, where),
+        Request(ratio, where * ratio, ratio, radius, day, where, _coarsening(config, context)),
         labels.coarse[:, day, cell].T.copy(), np.full(len(day), -1), roles.validation_cell[cell],
     )  # fmt: skip
+
+
+def _coarsening(config: TrainingConfig, context: TrainContext) -> int:
+    """Return the configured step where the sequence's grid allows it, else 1."""
+    ratio = sequence_ratio(context)
+    return config.sequence_step if ratio and ratio % config.sequence_step == 0 else 1
 
 
 def _stations(

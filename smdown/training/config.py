@@ -74,6 +74,9 @@ class TrainingConfig(_Model):
     beta: float = Field(0.5, ge=0, le=1, description="0: Gaussian likelihood; 1: squared error as far as the mean goes.")
     batch_pixels: int = Field(8192, ge=1, description="Pixels of coarse cells in a step.")
     pixels_per_epoch: int = Field(100_000, ge=1, description="Pixels of coarse cells that an epoch sees per resolution.")
+    sequence_step: int = Field(
+        3, ge=1, description="Sequence pixels averaged along each side where whole cells are trained on, for speed."
+    )
     validation_fraction: float = Field(
         0.2, gt=0, lt=1, description="Share of cells (and of the stations in them) held out for stopping and stacking."
     )

@@ -14,6 +14,7 @@ from smdown.training.context import DriverLoader, Field, TrainContext
 from smdown.training.labels import READ_PIXELS, read_groups
 from smdown.training.splits import Cells
 
+CACHED_SEQUENCES = 256
 Index = npt.NDArray[np.int64]
 Placing = tuple[Index, Field, Index, Field]
 """``y_index, y_weight, x_index, x_weight`` of `smdown.networks.Placement`; weights ``(n, size)``."""
@@ -37,6 +38,8 @@ class Request:
         ``(n,)``: number of the day.
     cells : ndarray
         ``(n, 2)``: the cell that holds each sample.
+    coarsen : int
+        Sequence pixels that are averaged along each side before the recurrence sees them.
     """
 
     ratio: int
@@ -45,6 +48,7 @@ class Request:
     radius: int
     day: Index
     cells: Cells
+    coarsen: int = 1
 
     def blocks(self) -> Iterator[tuple[Window, Index]]:
         """Yield windows (halo included) that are read at once, with the numbers of their samples.
@@ -139,7 +143,7 @@ class SequenceReader:
         self.window_of: dict[tuple[int, int], Window] = {}
         for window, members in read_groups(np.unique(cells, axis=0), self.ratio or 1):
             self.window_of |= {(int(y), int(x)): window for y, x in np.unique(cells, axis=0)[members]}
-        self.cache: dict[tuple[Window, int], Field] = {}
+        self.cache: dict[tuple[Window, int, int], Field] = {}
 
     def read(self, request: Request) -> tuple[Field, Placing]:
         """Return ``(n, day, feature, Y, X)`` and where the pixels of each sample lie in it."""
@@ -153,27 +157,43 @@ class SequenceReader:
         out = np.empty(shape, dtype=np.float32)
         for i in range(n):
             window = self.window_of[int(request.cells[i, 0]), int(request.cells[i, 1])]
-            first = window.refine(self.ratio).expand(1)
+            first = window.refine(self.ratio // request.coarsen).expand(1)
             y, x = y0[i] - first.y0, x0[i] - first.x0
-            out[i] = self._series(window, int(request.day[i]))[:, :, y : y + span_y, x : x + span_x]
+            series = self._series(window, int(request.day[i]), request.coarsen)
+            out[i] = series[:, :, y : y + span_y, x : x + span_x]
         return out, (y_index, y_weight, x_index, x_weight)
 
     def _axis(self, request: Request, axis: int) -> tuple[Index, Index, Field]:
         """Return each sample's first sequence pixel, the indices counted from it (the same for all), the weights."""
         placed = [
-            axis_placement(int(s), int(s) + request.size, request.ratio, 0, self.ratio)
+            axis_placement(int(s), int(s) + request.size, request.ratio, 0, self.ratio // request.coarsen)
             for s in request.corner[:, axis]
         ]
         index = np.stack([i.numpy() for i, _ in placed])
         return index[:, 0], index[0] - index[0, 0], np.stack([w.numpy() for _, w in placed])
 
-    def _series(self, cells: Window, day: int) -> Field:
-        key = cells, day
+    def _series(self, cells: Window, day: int, coarsen: int) -> Field:
+        key = cells, day, coarsen
         if key not in self.cache:
-            if len(self.cache) >= 256:
+            if len(self.cache) >= CACHED_SEQUENCES:
                 self.cache.clear()
-            self.cache[key] = self.loader.sequence(cells, self.days[day])
+            self.cache[key] = coarsened(self.loader.sequence(cells, self.days[day]), coarsen)
         return self.cache[key]
+
+
+def coarsened(series: Field, step: int) -> Field:
+    """Return the means of ``step x step`` pixels of whole cells and one pixel around them; NaN does not count.
+
+    The pixels around the cells stand for the whole blocks that they belong to.
+    """
+    if step == 1:
+        return series
+    wide = np.pad(series, [(0, 0), (0, 0), (step - 1, step - 1), (step - 1, step - 1)], constant_values=np.nan)
+    blocks = wide.reshape(*wide.shape[:2], wide.shape[2] // step, step, wide.shape[3] // step, step)
+    known = np.isfinite(blocks)
+    count = known.sum(axis=(3, 5))
+    total = np.where(known, blocks, 0).sum(axis=(3, 5))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def sequence_ratio(context: TrainContext) -> int:

@@ -1,5 +1,6 @@
 """The loop that runs plans: the same result anywhere, and no trouble of one task stops the others."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from smdown.errors import IncompleteError, ResourceError
 from smdown.plan import Plan
 from smdown.runtime import Profile, execute, open_client, open_progress
 from smdown.runtime import client as clients
+from smdown.runtime.execute import _result
 from smdown.runtime.profile import ALLOCATOR, ExistingCluster, LocalCluster, SerialCluster
 from smdown.runtime.progress import PlainProgress
 from smdown.testing import TrialTask, run_trial
@@ -127,6 +129,17 @@ def test_a_task_that_kills_every_worker_is_recorded_and_the_rest_is_finished(clu
     assert outcome.failed["t3"].startswith("its worker was lost (KilledWorker")
     assert attempts(tasks[3]) == 2, "as often as the profile's retries allow"
     assert set(content(tmp_path)) == {t.key for t in tasks} - {"t3"}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("gone"), asyncio.CancelledError("gone")])
+def test_a_result_that_is_lost_with_its_worker_is_a_failure_like_any_other(error):
+    class Lost:
+        status = "finished"
+
+        def result(self):
+            raise error
+
+    assert _result(Lost()).reason == f"its worker was lost ({type(error).__name__}: gone)"
 
 
 class Counted(list):

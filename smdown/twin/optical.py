@@ -1,0 +1,155 @@
+"""The optical scenes: Landsat-like reflectances in UTM with clouds and their mask, named as HLS names them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+from pyproj import Transformer
+from scipy import ndimage
+
+from smdown.twin.fields import Component, Sampler, gaussian_field, make_sampler, stream
+from smdown.twin.frame import Frame
+from smdown.twin.rasters import write_geotiff
+from smdown.twin.soil import Texture
+from smdown.twin.vegetation import Season, Vegetation
+
+Array32 = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+PIXEL = 30.0
+EVERY_DAYS = 16
+FILL = -9999
+BANDS = ("B03", "B04", "B05", "B06")
+"""Green, red, near infrared and first short-wave infrared of Landsat 8 and 9."""
+CLOUD, ADJACENT, SHADOW, LOW_AEROSOL = 1 << 1, 1 << 2, 1 << 3, 1 << 6
+"""Bits of the mask."""
+_PLANT = (0.065, 0.035, 0.42, 0.165)
+_BARE = (0.100, 0.140, 0.215, 0.300)
+_WETTED = (0.9, 0.9, 0.8, 1.3)  # how much a soil darkens from dry to saturated: exponent per unit of saturation
+_CLOUD_LIGHT = (0.46, 0.45, 0.48, 0.36)
+
+
+@dataclass(frozen=True)
+class Scenery:
+    """What the satellite sees that does not change, on its own grid.
+
+    Parameters
+    ----------
+    sampler : Sampler
+        Brings fields of the working grid to the scenes' grid.
+    transform : Affine
+        Place of the scenes' grid.
+    crs : str
+        Its UTM zone.
+    tile : str
+        Military grid tile of the region's middle.
+    plants : Vegetation
+        Cover.
+    brightness : ndarray
+        Factor on the reflectance of bare soil.
+    """
+
+    sampler: Sampler
+    transform: Affine
+    crs: str
+    tile: str
+    plants: Vegetation
+    brightness: Array32
+
+
+def make_scenery(frame: Frame, plants: Vegetation, texture: Texture) -> Scenery:
+    """Return the scenery: the UTM rectangle around the region on whole pixels, and what lies in it."""
+    west, south, east, north = frame.bounds(0.0)
+    edge = np.linspace(0.0, 1.0, 21)
+    lon = np.concatenate([west + edge * (east - west)] * 2 + [np.full(21, west), np.full(21, east)])
+    lat = np.concatenate([np.full(21, south), np.full(21, north)] + [south + edge * (north - south)] * 2)
+    x, y = Transformer.from_crs("EPSG:4326", frame.utm, always_xy=True).transform(lon, lat)
+    left, top = math.floor(min(x) / PIXEL - 4) * PIXEL, math.ceil(max(y) / PIXEL + 4) * PIXEL
+    shape = math.ceil((top - min(y)) / PIXEL + 4), math.ceil((max(x) - left) / PIXEL + 4)
+    columns, rows = left + PIXEL * (np.arange(2) + 0.5), top - PIXEL * (np.arange(2) + 0.5)
+    sampler = make_sampler(shape, columns, rows, frame.place_utm)
+    brightness = 0.85 + 0.006 * (texture.sand - 43.0) - 0.06 * (texture.organic - 1.6)
+    return Scenery(
+        sampler,
+        Affine(PIXEL, 0.0, left, 0.0, -PIXEL, top),
+        frame.utm,
+        tile_name(frame),
+        Vegetation(*(sampler(p) for p in plants)),
+        sampler(np.clip(brightness, 0.5, 1.3)),
+    )
+
+
+def tile_name(frame: Frame) -> str:
+    """Return the 100 km square of the military grid (MGRS) that holds the region's middle, as ``T14SND``."""
+    lon, lat = frame.centre
+    zone = int(frame.utm[-2:])
+    band = "CDEFGHJKLMNPQRSTUVWX"[min(max(int((lat + 80) // 8), 0), 19)]
+    easting, northing = Transformer.from_crs("EPSG:4326", frame.utm, always_xy=True).transform(lon, lat)
+    column = ("ABCDEFGH", "JKLMNPQR", "STUVWXYZ")[(zone - 1) % 3][min(max(int(easting // 1e5) - 1, 0), 7)]
+    letters = "ABCDEFGHJKLMNPQRSTUV"
+    row = letters[(int(northing // 1e5) + (5 if zone % 2 == 0 else 0)) % 20]
+    return f"T{zone:02d}{band}{column}{row}"
+
+
+def write_scene(
+    out: Path, scenery: Scenery, day: np.datetime64, season: Season, saturation: Array32, seed: int
+) -> None:
+    """Write the bands and the mask of one overpass.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of all scenes.
+    scenery : Scenery
+        What does not change.
+    day : datetime64
+        Day of the overpass.
+    season : tuple of float
+        The season's cover on that day.
+    saturation : ndarray
+        Share of the surface soil's pores that hold water, on the working grid.
+    seed : int
+        Seed of the twin.
+    """
+    stamp = day.astype("datetime64[D]").item()
+    rng = stream(seed, f"scene {stamp:%Y%j}")
+    name = f"HLS.L30.{scenery.tile}.{stamp:%Y%j}T170000.v2.0"
+    green = scenery.plants.cover(season)
+    wet = scenery.sampler(saturation)
+    cloud, adjacent, shadow = _sky(rng, green.shape)
+    seen = np.isfinite(wet)
+    for k, band in enumerate(BANDS):
+        bare = np.float32(_BARE[k]) * scenery.brightness * np.exp(np.float32(-_WETTED[k]) * (wet - np.float32(0.4)))
+        light = green * np.float32(_PLANT[k]) + (1 - green) * bare
+        light *= 1 + 0.02 * rng.standard_normal(green.shape, dtype=np.float32)
+        light += 0.15 * adjacent * (np.float32(_CLOUD_LIGHT[k]) - light)
+        light = np.where(shadow, 0.45 * light, light)
+        light = np.where(cloud > 0, light + np.minimum(cloud * 1.5, 1.0) * (np.float32(_CLOUD_LIGHT[k]) - light), light)
+        counts = np.where(seen, np.clip(np.rint(light * 1e4), 1, 16000), FILL).astype(np.int16)
+        write_geotiff(out / name / f"{name}.{band}.tif", counts, scenery.crs, scenery.transform, FILL)
+    bits = np.full(green.shape, LOW_AEROSOL, dtype=np.uint8)
+    bits |= (cloud > 0) * np.uint8(CLOUD) | adjacent * np.uint8(ADJACENT) | shadow * np.uint8(SHADOW)
+    mask = np.where(seen, bits, np.uint8(255))
+    write_geotiff(out / name / f"{name}.Fmask.tif", mask, scenery.crs, scenery.transform, 255)
+
+
+def _sky(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array32, Mask, Mask]:
+    """Return the thickness of clouds (0-1, 0 where clear), what lies next to them, and their shadows on clear ground."""
+    step = 4
+    coarse = shape[0] // step + 20, shape[1] // step + 20
+    scales = [Component(9000.0, 0.5), Component(2500.0, 0.35), Component(600.0, 0.15)]
+    field = gaussian_field(rng, coarse, (PIXEL * step, PIXEL * step), scales)
+    share = float(rng.beta(0.9, 2.6))
+    thick = np.clip((field - np.quantile(field, 1.0 - share)) * 1.2, 0.0, 1.0).astype(np.float32)
+    cloud = thick > 0.02
+    near = ndimage.binary_dilation(cloud, iterations=2) & ~cloud
+    away = int(rng.integers(4, 9))
+    shadow = np.roll(cloud, (-away, -away // 2), axis=(0, 1)) & ~cloud  # morning sun
+    layers = (np.where(cloud, thick, 0.0).astype(np.float32), near & ~shadow, shadow)
+    fine = [np.kron(v[10:, 10:], np.ones((step, step), dtype=v.dtype))[: shape[0], : shape[1]] for v in layers]
+    return fine[0], fine[1], fine[2]

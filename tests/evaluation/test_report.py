@@ -1,0 +1,196 @@
+"""The report stands on its own, shows what there is, and does without what is not."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from smdown.cubes import open_cube
+from smdown.evaluation import evaluate_plan, summarise, write_report
+from smdown.evaluation.pictures import Scale, block_means, decimation, nice, overview
+from smdown.evaluation.words import figures, fixed, percent, pretty_units
+
+VOID = {"meta", "link", "img", "input", "br", "hr", "rect", "path", "use", "image", "stop", "line", "circle"}
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to and whether its elements close."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.references, self.images, self.charts, self.ids, self.open, self.text = [], 0, 0, [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.references += [values[k] for k in ("src", "href", "xlink:href", "action", "data") if values.get(k)]
+        self.ids += [values["id"]] if "id" in values else []
+        self.images += tag == "img"
+        self.charts += tag == "svg"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+    @property
+    def words(self):
+        return re.sub(r"\s+", " ", " ".join(self.text))
+
+
+def evaluated(project, job=None):
+    plan = evaluate_plan(job or project.job)
+    for task in plan.tasks:
+        plan.run(task)
+    return summarise(job or project.job)
+
+
+def page_of(project, **options):
+    return Page(write_report(project.path, **options).read_text())
+
+
+def write(path, data):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+
+
+def test_the_page_needs_no_network_and_no_other_file(project):
+    evaluated(project)
+    page = page_of(project, title="A region")
+    assert page.open == []
+    assert all(r.startswith(("data:", "#")) for r in page.references), "something would be fetched"
+    text = (project.path / "report.html").read_text()
+    assert not re.search(r"url\((?!#|[\"']?data:)", text)
+    assert "@import" not in text
+    anchors = {r[1:] for r in page.references if r.startswith("#")}
+    assert anchors <= set(page.ids)
+
+
+def test_the_page_shows_everything_that_there_is(project):
+    metrics = evaluated(project)
+    entry = {"cells": 0.01, "pattern": 0.02}
+    members = {"ensemble": {"rmse": {}, "groups": {"terrain": entry}, "drivers": {"slope": entry}}}
+    write(project.path / "evaluation" / "sensitivity.json", {
+        "layers": {"sm_surface": {"1000": members, "100": members}}, "agreement": {"sm_surface": {"1000-100": 0.8}},
+    })  # fmt: skip
+    write(
+        project.path / "run.json", {"command": "smdown run x.yaml", "stages": {"predict": {"seconds": 3}, "train": {}}}
+    )
+    write(project.path / "models/default/bundle.json", {"weights": {"sm_surface": {"dnn": 0.25, "cnn": 0.75}}})
+    write(
+        project.path / "models/default/history.json",
+        {"networks": {"dnn": {"train": [3, 2], "validation": [3, 2.5], "seconds": 1}}},
+    )
+    page = page_of(project, title="A region", config_text="name: x")
+    # two layers: swipe (2), whole and close up (4 each), station map
+    assert page.images == 2 * (2 + 4 + 4 + 1)
+    # two layers: density, station scatter, two series; one learning curve
+    assert page.charts == 2 * (1 + 1 + 2) + 1
+    ensemble = metrics["layers"]["sm_surface"]["truth"]["ensemble"]
+    for text in (
+        figures(ensemble["rmse"]),
+        "smdown run x.yaml",
+        "name: x",
+        "terrain",
+        "slope",
+        "0.75",
+        "Root-zone soil moisture",
+    ):
+        assert text in page.words
+    for section in ("summary", "maps", "accuracy", "stations", "sensitivity", "training", "run", "provenance"):
+        assert section in page.ids
+
+
+def test_the_page_does_without_truth_stations_members_and_second_layer(project):
+    import dataclasses
+
+    job = dataclasses.replace(
+        project.job, truth_url=None, members_url=None, stations_url=None, held_out=None, layers=project.job.layers[:1]
+    )
+    evaluated(project, job)
+    page = page_of(project)
+    assert page.images == 2 + 3 + 3
+    assert page.charts == 0
+    assert "remains unknown" in page.words
+    assert not {"accuracy", "stations", "sensitivity", "training", "run"} & set(page.ids)
+
+
+def test_a_project_without_results_has_a_page_too(tmp_path):
+    assert "no mosaic" in Page(write_report(tmp_path, "Empty").read_text()).words
+
+
+def test_names_from_outside_cannot_inject_markup(project):
+    evaluated(project)
+    write(project.path / "run.json", {"command": "<script>alert(1)</script>", "versions": {"<b>": "<i>"}})
+    text = write_report(project.path, "<img src=x>").read_text()
+    assert "<script>alert" not in text
+    assert "<img src=x>" not in text
+    assert "<b>" not in text.split("Provenance</h2>")[1].split("<dl")[0]
+
+
+def test_a_worse_ensemble_is_said_to_be_worse(project):
+    evaluated(project)
+    path = project.path / "evaluation" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    truth = metrics["layers"]["sm_surface"]["truth"]
+    truth["cnn"]["rmse"] = truth["ensemble"]["rmse"] * 0.8
+    truth["ensemble"]["rmse_gain"] = -0.1
+    path.write_text(json.dumps(metrics))
+    words = page_of(project).words
+    assert "CNN) beats the ensemble by 25" in words
+    assert "more than that of the coarse value" in words
+
+
+@pytest.mark.parametrize("factor", [1, 3, 7, 30])
+def test_overviews_are_block_means_whatever_the_strips(project, factor):
+    cube = open_cube(project.job.mosaic_url)
+    whole = cube.read("sm_surface", cube.raster.window, 0)
+    height, width = (-(-n // factor) * factor for n in whole.shape)
+    padded = np.full((height, width), np.nan, np.float32)
+    padded[: whole.shape[0], : whole.shape[1]] = whole
+    np.testing.assert_allclose(overview(cube, "sm_surface", 0, factor), block_means(padded, factor), rtol=1e-6)
+
+
+def test_decimation_keeps_cells_whole():
+    assert decimation((2400, 2400), 640, 300) == 4
+    assert decimation((14400, 21000), 640, 300) == 50
+    assert decimation((100, 100), 640, 30) == 1
+
+
+def test_missing_pixels_are_transparent_and_ticks_round():
+    import base64
+    import io
+
+    from PIL import Image
+
+    scale = Scale(0.0, 1.0)
+    image = Image.open(
+        io.BytesIO(base64.b64decode(scale.png(np.array([[0.0, np.nan, 2.0]], np.float32)).split(",")[1]))
+    )
+    alpha = np.asarray(image.convert("RGBA"))[0, :, 3]
+    assert alpha.tolist() == [255, 0, 255]
+    assert [text for _, text in Scale(0.13, 0.41).ticks] == ["0.15", "0.20", "0.25", "0.30", "0.35", "0.40"]
+    assert nice(0.7) == 0.5
+
+
+def test_numbers_read_well():
+    assert figures(0.034675) == "0.0347"
+    assert figures(-0.5) == "\N{MINUS SIGN}0.500"
+    assert figures(7.7e-7, 2) == "7.7 × 10⁻⁷"  # noqa: RUF001
+    assert figures(float("nan")) == "\N{EN DASH}"
+    assert fixed(-0.00001, 0.0347) == "0.0000"
+    assert percent(0.6843) == "68\N{NO-BREAK SPACE}%"
+    assert pretty_units("m3 m-3") == "m³\N{NO-BREAK SPACE}m⁻³"
+    assert pretty_units("K") == "K"

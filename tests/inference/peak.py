@@ -1,0 +1,80 @@
+"""Predict one tile with networks of real size in a fresh process; print its peak memory and what was planned."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from smdown.cubes import create_cube
+from smdown.grid import EASE2_M09, NestedGrid, Window
+from smdown.inference import LayerJob, PredictJob, PredictTask
+from smdown.inference.engine import Engine
+from smdown.inference.memory import task_bytes
+from smdown.inference.mosaic import members_spec, mosaic_spec
+from smdown.inference.opening import TrainedEnsemble, needs_of
+from smdown.inference.predict import predict_tile
+from smdown.networks import CNNConfig, DNNConfig, LSTMConfig, build_network
+from smdown.training import Bundle, BundleCard
+from tests.inference.fakes import noise
+
+STATIC, DYNAMIC, LAYERS, DAYS = 10, 4, ("sm_surface", "sm_rootzone"), ("2020-05-01", "2020-05-02")
+
+
+class Noise:
+    """Drivers that cost nothing but their arrays."""
+
+    def static(self, grid, window):
+        return np.stack([noise(window, n) for n in range(STATIC)])
+
+    def dynamic(self, grid, window, day):
+        return np.stack([noise(window, 20 + n) for n in range(DYNAMIC)])
+
+    def sequence(self, cells, day):
+        return np.stack([noise(cells.refine(9).expand(1), 40 + n) for n in range(30)])[:, None]
+
+    def coarse(self, source, variable, cells, day):
+        return 0.1 + 0.3 * noise(cells, 7)
+
+
+def bundle() -> Bundle:
+    torch.manual_seed(0)
+    networks = {"dnn": DNNConfig(), "cnn": CNNConfig(), "lstm": LSTMConfig()}
+    drivers = [{"name": f"d{n}", "mean": 0.5, "std": 0.3} for n in range(STATIC + DYNAMIC)]
+    card = BundleCard.model_validate({
+        "lattice": "ease2_m09", "resolutions": (1000,), "drivers": drivers, "networks": networks,
+        "layers": [{"name": n, "units": "", "valid_range": (0, 0.9), "mean": 0.25, "std": 0.1} for n in LAYERS],
+        "sequence": {"drivers": [drivers[0]], "days": 30, "resolution": 1000, "ratio": 9},
+        "weights": {layer: dict.fromkeys(networks, 1 / 3) for layer in LAYERS},
+        "variance_scale": dict.fromkeys(LAYERS, 1.0),
+    })  # fmt: skip
+    built = {name: build_network(config, len(drivers), 1, 2).eval() for name, config in networks.items()}
+    return Bundle(card, built)
+
+
+def main(folder: Path, cells_per_tile: int, members: bool) -> None:
+    side = cells_per_tile
+    job = PredictJob(
+        None, "", str(folder / "mosaic.zarr"), NestedGrid(EASE2_M09, Window(400, 400 + side, 800, 800 + side), 300),
+        side, tuple(LayerJob(name, "smap", name) for name in LAYERS), DAYS,
+        members_url=str(folder / "members.zarr") if members else None,
+    )  # fmt: skip
+    names = tuple(f"d{n}" for n in range(STATIC + DYNAMIC))
+    ensemble = TrainedEnsemble(bundle(), LAYERS, job.threads)
+    engine = Engine(Noise(), ensemble, names, names[:STATIC], names[STATIC:], (True,) * len(names), 9, (30, 1))
+    create_cube(job.mosaic_url, mosaic_spec(job, "f", {}))
+    if job.members_url:
+        create_cube(job.members_url, members_spec(job, ensemble.members, "f", {}))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    (tile,) = job.grid.tiles(side)
+    predict_tile(PredictTask(job, tile), engine)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    json.dump({"before": before, "peak": peak, "planned": task_bytes(job, needs_of(job, engine))}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "members")

@@ -1,0 +1,140 @@
+"""What a user can get wrong: each is one clear line, exit status 2, and leaves nothing half-written."""
+
+import shutil
+from pathlib import Path
+
+import h5py
+import pytest
+import rasterio
+import yaml
+
+from tests.pipeline import make_inputs, smdown, write_project
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return make_inputs(tmp_path_factory.mktemp("region") / "inputs")
+
+
+@pytest.fixture
+def place(tmp_path):
+    return tmp_path / "work"
+
+
+def refused(project: Path, workdir: Path, *args: str) -> str:
+    """Run a project that cannot work; return its one line."""
+    code, _, err = smdown("run", project, "--cluster", "serial", "--workdir", workdir, *args)
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert code == 2, err
+    assert len(lines) == 1, err
+    assert "Traceback" not in err
+    assert not workdir.exists() or not any(workdir.rglob("*.zarr")), "something was written"
+    return lines[0]
+
+
+def test_unknown_key_names_the_legal_ones(inputs, place, tmp_path):
+    project = write_project(tmp_path / "p.yaml", inputs)
+    line = refused(project, place, "--set", "prediction.cels_per_tile=2")
+    assert "cels_per_tile" in line
+    assert "cells_per_tile" in line
+    assert "constraint" in line
+
+
+def test_missing_project_file(place, tmp_path):
+    assert "nowhere.yaml" in refused(tmp_path / "nowhere.yaml", place)
+
+
+def test_project_file_that_is_not_yaml(place, tmp_path):
+    (tmp_path / "p.yaml").write_text("name: [demo\nfoo: }")
+    assert "YAML" in refused(tmp_path / "p.yaml", place)
+
+
+def test_missing_input_file(inputs, place, tmp_path):
+    project = write_project(tmp_path / "p.yaml", inputs)
+    line = refused(project, place, "--set", "sources.dem.path=dem/absent_*.tif")
+    assert "absent_" in line
+    assert "dem" in line
+
+
+def test_environment_variable_that_is_not_set(inputs, place, tmp_path, monkeypatch):
+    monkeypatch.delenv("SMDOWN_ABSENT", raising=False)
+    project = write_project(tmp_path / "p.yaml", inputs)
+    line = refused(project, place, "--set", "inputs=${SMDOWN_ABSENT}")
+    assert "SMDOWN_ABSENT" in line
+    assert "export" in line
+
+
+def test_unreadable_input(inputs, place, tmp_path):
+    copy = tmp_path / "inputs"
+    shutil.copytree(inputs, copy)
+    victim = sorted((copy / "dem").glob("*.tif"))[0]
+    victim.write_bytes(b"<!DOCTYPE html><html>404 not found</html>")
+    line = refused(write_project(tmp_path / "p.yaml", copy), place)
+    assert victim.name in line
+
+
+def test_coarse_files_that_hold_no_soil_moisture(inputs, place, tmp_path):
+    copy = tmp_path / "inputs"
+    shutil.copytree(inputs, copy)
+    for path in (copy / "smap").glob("*.h5"):
+        with h5py.File(path, "a") as file:
+            del file["Geophysical_Data/sm_surface"]
+    line = refused(write_project(tmp_path / "p.yaml", copy), place)
+    assert "sm_surface" in line
+
+
+def test_wrong_coordinate_system(inputs, place, tmp_path):
+    copy = tmp_path / "inputs"
+    shutil.copytree(inputs, copy)
+    for path in (copy / "dem").glob("*.tif"):
+        with rasterio.open(path, "r+") as file:
+            file.crs = "EPSG:32633"
+    line = refused(write_project(tmp_path / "p.yaml", copy), place)
+    assert "dem" in line
+    assert "crs" in line
+
+
+def test_empty_extent(inputs, place, tmp_path):
+    project = write_project(tmp_path / "p.yaml", inputs)
+    line = refused(project, place, "--set", "extent={bbox: [-98.0, 35.0, -97.99, 35.01]}")
+    assert "bbox" in line
+
+
+def test_extent_away_from_the_sources(inputs, place, tmp_path):
+    project = write_project(tmp_path / "p.yaml", inputs)
+    line = refused(project, place, "--set", "extent={bbox: [10.0, 50.0, 10.5, 50.5]}")
+    assert "extent" in line
+
+
+def test_label_that_is_an_input(inputs, place, tmp_path):
+    driver = {"name": "coarse", "kind": "daily", "source": "smap", "variable": "sm_surface"}
+    project = write_project(tmp_path / "p.yaml", inputs)
+    content = yaml.safe_load(project.read_text())
+    content["features"]["drivers"].append(driver)
+    project.write_text(yaml.safe_dump(content))
+    line = refused(project, place)
+    assert "smap" in line
+    assert "label" in line
+
+
+def test_source_that_is_not_there(inputs, place, tmp_path):
+    project = write_project(tmp_path / "p.yaml", inputs)
+    line = refused(project, place, "--set", "layers.sm_surface.source=smaap")
+    assert "smaap" in line
+    assert "smap" in line
+
+
+def test_unknown_profile(inputs, tmp_path):
+    project = write_project(tmp_path / "p.yaml", inputs)
+    code, _, err = smdown("run", project, "--cluster", tmp_path / "nowhere.yaml", "--workdir", tmp_path / "w")
+    assert code == 2
+    assert "nowhere.yaml" in err
+
+
+def test_later_stage_before_the_earlier(inputs, tmp_path):
+    project = write_project(tmp_path / "p.yaml", inputs)
+    for stage in ("features", "train", "predict", "evaluate"):
+        code, _, err = smdown(stage, project, "--cluster", "serial", "--workdir", tmp_path / "w")
+        assert code in {1, 2}, (stage, err)
+        assert "Traceback" not in err
+        assert "first" in err or "run" in err
