@@ -118,7 +118,7 @@ def demo(
     cluster: ClusterOption = None,
     workdir: Workdir = "demo",
     sets: Set = None,
-    cells: Annotated[str, typer.Option(help="Coarse cells of the synthetic region, rows x columns.")] = "8x8",
+    cells: Annotated[str, typer.Option(help="Coarse cells of the synthetic region, rows x columns.")] = "6x6",
     days: Annotated[int, typer.Option(min=40, help="Days that it covers.")] = 120,
     seed: Annotated[int, typer.Option(help="Another seed, another region.")] = 0,
 ) -> None:

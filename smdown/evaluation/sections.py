@@ -249,6 +249,7 @@ def _lines(data: Any) -> dict[str, list[float]]:
 def weight_rows(record: Record) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Return the ensemble's weights: model, layer, and weight by network."""
     out = []
+    titles = {layer.name: layer.title for layer in record.layers}
     for model, bundle in record.bundles.items():
         for layer, weights in (bundle.get("weights") or {}).items():
             if isinstance(weights, Mapping):

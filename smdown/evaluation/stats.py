@@ -87,7 +87,7 @@ class Moments:
 
 def correlation(xx: float, yy: float, xy: float, scale: float = 0.0) -> float:
     """Return ``xy / sqrt(xx yy)``, or NaN where one of the two does not vary beyond rounding at `scale`."""
-    if min(xx, yy) <= 1e-13 * scale or xx * yy <= 0:
+    if min(xx, yy) <= 1e-24 * scale or xx * yy <= 0:
         return math.nan
     return max(-1.0, min(1.0, xy / math.sqrt(xx * yy)))
 

@@ -44,7 +44,7 @@ def figures(value: float, digits: int = 3) -> str:
         return "0"
     places = digits - 1 - math.floor(math.log10(abs(value)))
     if not -6 <= places <= digits + 4:
-        mantissa, exponent = f"{value:.{min(digits, 2) - 1}e}".split("e")
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         power = str(int(exponent)).translate(_RAISED)
         return f"{mantissa} \N{MULTIPLICATION SIGN} 10{power}".replace("-", "\N{MINUS SIGN}")
     text = f"{value:.{max(places, 0)}f}"
@@ -90,13 +90,14 @@ class KeyNumber:
 
     Parameters
     ----------
-    value, label, note : str
-        The number, what it is, and what to hold it against.
+    value, label, note, units : str
+        The number, what it is, what to hold it against, and its units.
     """
 
     value: str
     label: str
     note: str = ""
+    units: str = ""
 
 
 def key_numbers(record: Record, layer: LayerInput) -> list[KeyNumber]:
@@ -113,7 +114,7 @@ def key_numbers(record: Record, layer: LayerInput) -> list[KeyNumber]:
         ensemble = members["ensemble"]
         base = members.get("coarse_nearest", {}).get("rmse", math.nan)
         note = f"coarse value: {figures(base)} ({_change(ensemble['rmse_gain'])})"
-        out.append(KeyNumber(amount(ensemble["rmse"], units), what, note))
+        out.append(KeyNumber(figures(ensemble["rmse"]), what, note, units))
         within = ensemble.get("r_within_cell", math.nan)
         if reference == "truth" and math.isfinite(within):
             note = "the coarse product has none there" + _cubic_within(members)
@@ -125,7 +126,7 @@ def key_numbers(record: Record, layer: LayerInput) -> list[KeyNumber]:
     if mass.get("cells_checked", 0) > 0:
         note = f"{count(mass['cells_checked'])} cell values checked, {count(mass['cells_flagged'])} could not be met"
         label = "largest departure of a cell's mean from the coarse value"
-        out.append(KeyNumber(amount(mass["max_abs_difference"], units, 2), label, note))
+        out.append(KeyNumber(figures(mass["max_abs_difference"], 2), label, note, units))
     return out
 
 

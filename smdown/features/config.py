@@ -98,7 +98,7 @@ class FeaturesConfig(_Model):
         (1000, 100, 50, 30), min_length=1, description="Nominal pixels; the finest is mapped."
     )
     materialise: tuple[int, ...] | None = Field(
-        None, description="Resolutions whose static drivers are kept as cubes; all by default. The rest is computed anew."
+        None, description="Resolutions whose static drivers are kept as cubes; all by default. Others are made anew."
     )
     drivers: tuple[DriverConfig, ...] = Field(min_length=1, description="In the order of the networks' channels.")
     sequence: SequenceConfig | None = Field(None, description="What the recurrent network sees; none without one.")

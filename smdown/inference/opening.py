@@ -57,7 +57,8 @@ def open_engine(job: PredictJob) -> Engine:
     spec: FeatureSpec = job.spec
     bundle = Bundle.load(job.bundle_url)
     _check(job, bundle, spec)
-    sequence = bundle.card.sequence
+    recurrent = any(config.kind == "lstm" for config in bundle.card.networks.values())
+    sequence = bundle.card.sequence if recurrent else None
     return Engine(
         drivers=get_loader(spec),
         ensemble=TrainedEnsemble(bundle, tuple(layer.name for layer in job.layers), job.threads),
@@ -68,7 +69,7 @@ def open_engine(job: PredictJob) -> Engine:
         sequence_ratio=sequence.ratio if sequence else 0,
         sequence_shape=(sequence.days, len(sequence.drivers)) if sequence else (0, 0),
         provenance={
-            "bundle": bundle.fingerprint,
+            "bundle": bundle.digest,
             "networks": ", ".join(bundle.networks),
             "drivers": ", ".join(spec.names),
             "software": ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "numba", "zarr")),
@@ -89,6 +90,12 @@ def _check(job: PredictJob, bundle: Bundle, spec: FeatureSpec) -> None:
             raise BundleError(
                 f"got {layer.name} in {layer.units!r}, but it was trained in {trained[layer.name].units!r}; train again"
             )
+    card = bundle.card.sequence
+    if card and spec.sequence and (card.ratio, card.days) != (spec.sequence_ratio, spec.sequence.days):
+        raise BundleError(
+            f"got a sequence of {spec.sequence.days} days on cells cut into {spec.sequence_ratio}, but it was trained "
+            f"with {card.days} days and {card.ratio}; restore features.sequence, or train again"
+        )
     if bundle.card.lattice != job.grid.lattice.name:
         raise BundleError(
             f"got the lattice {job.grid.lattice.name}, but the bundle was trained on {bundle.card.lattice}; train again"

@@ -81,9 +81,9 @@ def axis_weights(edges: F64, method: Method, taps: int | None = None) -> AxisWei
 
 
 def tap_count(scale: float, method: Method) -> int:
-    """Return how many taps a target pixel of `scale` source pixels needs at most."""
+    """Return how many taps a target pixel of `scale` source pixels needs at most, up to rounding of `scale`."""
     if method == "nearest":
         return 1
     if method == "average":
-        return math.ceil(scale - 1e-9) + 1
-    return math.ceil(2 * _RADIUS[method] * max(1.0, scale) - 1e-9)
+        return math.ceil(scale - 1e-6) + 1
+    return math.ceil(2 * _RADIUS[method] * max(1.0, scale) - 1e-6)

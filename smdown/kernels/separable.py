@@ -1,11 +1,10 @@
 """Separable resampling: one pass along rows, one along columns, masked, normalised and clamped.
 
 An output pixel is a sum over its own taps in a fixed order: a window's pixels equal those of the whole, bit for bit.
+Both passes run row by row, so that what lies between them stays in the processor's cache.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -15,9 +14,12 @@ from smdown.kernels.axis import AxisWeights
 
 I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
-Pass = Callable[[F32, I64, F32], F32]
 TAPS_REFINING = 4
 """Taps of a cubic kernel that is not widened."""
+LEAST_SHARE = np.float32(1e-3)
+"""Weight of the valid pixels below which the nearest one is taken: holes and negative lobes have used up the rest."""
+SUM, LOST, LOW, HIGH = 0, 1, 2, 3
+"""What a pass leaves of every pixel: weighted sum of valid pixels, weight of missing ones, extremes of valid ones."""
 
 
 def resample(source: F32, y0: int, x0: int, rows: AxisWeights, cols: AxisWeights, *, clamp: bool = True) -> F32:
@@ -26,7 +28,7 @@ def resample(source: F32, y0: int, x0: int, rows: AxisWeights, cols: AxisWeights
     Parameters
     ----------
     source : ndarray of float32, (y, x)
-        NaN is missing. Must hold every pixel that the weights reach, unless it lies outside the source altogether.
+        NaN is missing. Must hold every pixel that the weights reach.
     y0, x0 : int
         Index of its first pixel on the source's axes.
     rows, cols : AxisWeights
@@ -39,96 +41,152 @@ def resample(source: F32, y0: int, x0: int, rows: AxisWeights, cols: AxisWeights
     ndarray of float32, (y, x)
         NaN exactly where the nearest source pixel is missing.
     """
-    return _resample(
-        np.ascontiguousarray(source, dtype=np.float32),
+    _check_reach(source.shape[0], y0, rows)
+    _check_reach(source.shape[1], x0, cols)
+    if rows.weights.shape[1] == cols.weights.shape[1] == 1:
+        return np.asarray(source[np.ix_(rows.nearest - y0, cols.nearest - x0)], dtype=np.float32)
+    run = _columns_first if rows.weights.shape[1] > TAPS_REFINING else _rows_first
+    source = np.ascontiguousarray(source, dtype=np.float32)
+    return run(
+        source, np.isnan(source).any(axis=1),
         rows.start - y0, rows.weights.astype(np.float32), rows.nearest - y0,
-        cols.start - x0, cols.weights.astype(np.float32), cols.nearest - x0,
+        cols.start - x0, np.ascontiguousarray(cols.weights.T, dtype=np.float32), cols.nearest - x0,
         clamp,
     )  # fmt: skip
 
 
-def _resample(source: F32, ys: I64, yw: F32, yn: I64, xs: I64, xw: F32, xn: I64, clamp: bool) -> F32:
-    holes = np.isnan(source)
-    if not holes.any():
-        out = _both(_sum_x, _sum_y, source, ys, yw, xs, xw)
-    else:
-        full = np.where(holes, np.float32(0), source)
-        out = _both(_sum_x, _sum_y, full, ys, yw, xs, xw)
-        share = _both(_sum_x, _sum_y, (~holes).astype(np.float32), ys, yw, xs, xw)
-        touched = _both(_max_x, _max_y, holes.astype(np.float32), ys, yw, xs, xw) > 0
-        with np.errstate(invalid="ignore", divide="ignore"):  # pixels that draw on nothing are masked below
-            np.divide(out, share, out=out, where=touched)
-    if clamp:
-        high = _both(_max_x, _max_y, np.where(holes, np.float32(-np.inf), source), ys, yw, xs, xw)
-        low = _both(_max_x, _max_y, np.where(holes, np.float32(-np.inf), -source), ys, yw, xs, xw)
-        out = np.minimum(np.maximum(out, -low), high)
-    return _mask(out, source, yn, xn)
-
-
-def _both(along_x: Pass, along_y: Pass, field: F32, ys: I64, yw: F32, xs: I64, xw: F32) -> F32:
-    """Do the pass first that makes less of the array: columns where it coarsens, rows where it refines."""
-    if yw.shape[1] > TAPS_REFINING:
-        return along_x(along_y(field, ys, yw), xs, xw)
-    return along_y(along_x(field, xs, xw), ys, yw)
+def _check_reach(size: int, first: int, axis: AxisWeights) -> None:
+    """Compiled loops do not look at bounds: a wrong window must stop here."""
+    low, high = axis.reach
+    assert first <= low, f"the weights begin at {low}, the source at {first}"
+    assert high <= first + size, f"the weights end at {high}, the source at {first + size}"
 
 
 @numba.njit(nogil=True, cache=True)
-def _sum_y(field: F32, start: I64, weights: F32) -> F32:
-    n, taps = weights.shape
-    width = field.shape[1]
-    out = np.zeros((n, width), np.float32)
+def _rows_first(
+    source: F32, holes: npt.NDArray[np.bool_], ys: I64, yw: F32, yn: I64, xs: I64, xw: F32, xn: I64, clamp: bool
+) -> F32:
+    """Work along rows, then down the columns: for refining, where the first pass touches few rows."""
+    n, taps = yw.shape
+    width = xs.shape[0]
+    out = np.empty((n, width), np.float32)
+    ring = np.empty((taps, 4, width), np.float32)
+    held = np.full(taps, -1, np.int64)
+    whole = np.empty((4, width), np.float32)
+    for i in range(n):
+        holed = False
+        for k in range(taps):
+            y = ys[i] + k
+            if held[y % taps] != y:
+                _along(source[y], holes[y], xs, xw, ring[y % taps])
+                held[y % taps] = y
+            holed |= holes[y]
+        if taps == 4 and not holed:
+            a, b, c, d = ring[ys[i] % 4], ring[(ys[i] + 1) % 4], ring[(ys[i] + 2) % 4], ring[(ys[i] + 3) % 4]
+            _four(a, b, c, d, yw[i], clamp, out[i])
+            continue
+        for k in range(taps):
+            _add(ring[(ys[i] + k) % taps], yw[i, k], k == 0, whole)
+        _finish(whole, clamp, source[yn[i]], xn, out[i])
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _columns_first(
+    source: F32, holes: npt.NDArray[np.bool_], ys: I64, yw: F32, yn: I64, xs: I64, xw: F32, xn: I64, clamp: bool
+) -> F32:
+    """Work down the columns, then along rows: for coarsening, where the first pass leaves few rows."""
+    n, taps = yw.shape
+    out = np.empty((n, xs.shape[0]), np.float32)
+    tall = np.empty((4, source.shape[1]), np.float32)
+    whole = np.empty((4, xs.shape[0]), np.float32)
     for i in range(n):
         for k in range(taps):
-            w = weights[i, k]
-            row = field[start[i] + k]
-            for j in range(width):
-                out[i, j] += w * row[j]
+            _add_source(source[ys[i] + k], holes[ys[i] + k], yw[i, k], k == 0, tall)
+        whole[SUM], whole[LOST], whole[LOW], whole[HIGH] = 0, 0, np.inf, -np.inf
+        for k in range(xw.shape[0]):
+            for j in range(xs.shape[0]):
+                x = xs[j] + k
+                whole[SUM, j] += xw[k, j] * tall[SUM, x]
+                whole[LOST, j] += xw[k, j] * tall[LOST, x]
+                whole[LOW, j] = min(tall[LOW, x], whole[LOW, j])
+                whole[HIGH, j] = max(tall[HIGH, x], whole[HIGH, j])
+        _finish(whole, clamp, source[yn[i]], xn, out[i])
     return out
 
 
 @numba.njit(nogil=True, cache=True)
-def _sum_x(field: F32, start: I64, weights: F32) -> F32:
-    n, taps = weights.shape
-    out = np.empty((field.shape[0], n), np.float32)
-    for i in range(field.shape[0]):
-        for j in range(n):
-            total = np.float32(0.0)
-            for k in range(taps):
-                total += weights[j, k] * field[i, start[j] + k]
-            out[i, j] = total
-    return out
-
-
-@numba.njit(nogil=True, cache=True)
-def _max_y(field: F32, start: I64, weights: F32) -> F32:
-    n, taps = weights.shape
-    width = field.shape[1]
-    out = np.full((n, width), -np.inf, np.float32)
-    for i in range(n):
+def _along(row: F32, holed: bool, start: I64, weights: F32, out: F32) -> None:
+    """Resample one source row."""
+    taps, n = weights.shape
+    for j in range(n):
+        total, lost = np.float32(0), np.float32(0)
+        low, high = np.float32(np.inf), np.float32(-np.inf)
         for k in range(taps):
-            row = field[start[i] + k]
-            for j in range(width):
-                out[i, j] = max(out[i, j], row[j])
-    return out
+            v, w = row[start[j] + k], weights[k, j]
+            if holed and np.isnan(v):
+                lost += w
+            else:
+                total += w * v
+                low, high = min(v, low), max(v, high)
+        out[SUM, j], out[LOST, j], out[LOW, j], out[HIGH, j] = total, lost, low, high
 
 
 @numba.njit(nogil=True, cache=True)
-def _max_x(field: F32, start: I64, weights: F32) -> F32:
-    n, taps = weights.shape
-    out = np.empty((field.shape[0], n), np.float32)
-    for i in range(field.shape[0]):
-        for j in range(n):
-            best = np.float32(-np.inf)
-            for k in range(taps):
-                best = max(best, field[i, start[j] + k])
-            out[i, j] = best
-    return out
+def _four(a: F32, b: F32, c: F32, d: F32, w: F32, clamp: bool, out: F32) -> None:
+    """Join four rows without holes in one loop."""
+    for j in range(out.shape[0]):
+        v = w[0] * a[SUM, j] + w[1] * b[SUM, j] + w[2] * c[SUM, j] + w[3] * d[SUM, j]
+        if clamp:
+            low = min(min(a[LOW, j], b[LOW, j]), min(c[LOW, j], d[LOW, j]))
+            high = max(max(a[HIGH, j], b[HIGH, j]), max(c[HIGH, j], d[HIGH, j]))
+            v = min(max(v, low), high)
+        out[j] = v
 
 
 @numba.njit(nogil=True, cache=True)
-def _mask(out: F32, source: F32, yn: I64, xn: I64) -> F32:
-    for i in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            if np.isnan(source[yn[i], xn[j]]):
-                out[i, j] = np.nan
-    return out
+def _add(row: F32, w: np.float32, first: bool, into: F32) -> None:
+    """Add a row that has been resampled already to the sums of an output row."""
+    if first:
+        for j in range(into.shape[1]):
+            into[SUM, j], into[LOST, j] = w * row[SUM, j], w * row[LOST, j]
+            into[LOW, j], into[HIGH, j] = row[LOW, j], row[HIGH, j]
+        return
+    for j in range(into.shape[1]):
+        into[SUM, j] += w * row[SUM, j]
+        into[LOST, j] += w * row[LOST, j]
+        into[LOW, j] = min(into[LOW, j], row[LOW, j])
+        into[HIGH, j] = max(into[HIGH, j], row[HIGH, j])
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_source(row: F32, holed: bool, w: np.float32, first: bool, into: F32) -> None:
+    """Add a source row to the sums of an output row."""
+    if first:
+        into[SUM], into[LOST], into[LOW], into[HIGH] = 0, 0, np.inf, -np.inf
+    if not holed:
+        for j in range(row.shape[0]):
+            into[SUM, j] += w * row[j]
+            into[LOW, j] = min(into[LOW, j], row[j])
+            into[HIGH, j] = max(into[HIGH, j], row[j])
+        return
+    for j in range(row.shape[0]):
+        if np.isnan(row[j]):
+            into[LOST, j] += w
+        else:
+            into[SUM, j] += w * row[j]
+            into[LOW, j] = min(into[LOW, j], row[j])
+            into[HIGH, j] = max(into[HIGH, j], row[j])
+
+
+@numba.njit(nogil=True, cache=True)
+def _finish(whole: F32, clamp: bool, nearest: F32, xn: I64, out: F32) -> None:
+    """Turn the sums of an output row into its values."""
+    for j in range(out.shape[0]):
+        here = nearest[xn[j]]
+        share = np.float32(1) - whole[LOST, j]
+        if np.isnan(here) or share < LEAST_SHARE:
+            out[j] = here
+            continue
+        v = whole[SUM, j] / share  # by exactly 1 where nothing is missing
+        out[j] = min(max(v, whole[LOW, j]), whole[HIGH, j]) if clamp else v

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -17,7 +17,6 @@ class BaseSource(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str | tuple[str, ...] = Field(description="File, folder or glob pattern, or a list of them.")
-    crs: str | None = Field(None, description="Coordinate reference system, where the files state none or a wrong one.")
     valid_range: Range | dict[str, Range] | None = Field(
         None, description="Physical limits, for all variables or by name; values outside are missing."
     )
@@ -46,7 +45,20 @@ class BaseSource(BaseModel):
         ranges = self.valid_range.values() if isinstance(self.valid_range, dict) else (self.valid_range,)
         if wrong := [r for r in ranges if r is not None and r[0] >= r[1]]:
             raise ValueError(f"valid_range {list(wrong[0])} is empty; write the lower limit first")
+        for key in ("valid_range", "units", "static"):
+            self._check_names(key)
         return self
+
+    def _check_names(self, key: str) -> None:
+        """Raise ValueError where a setting by name names no variable of the source."""
+        value = getattr(self, key, None)
+        known: dict[str, Any] = next(
+            (getattr(self, k) for k in ("variables", "bands", "layers") if hasattr(self, k)), {}
+        )
+        if isinstance(value, dict | tuple) and all(isinstance(v, str) for v in value):
+            for name in value:
+                if name not in known:
+                    raise ValueError(f"{key} names {name!r}, which is none of {', '.join(known)}")
 
 
 class SmapL4Config(BaseSource):
@@ -84,6 +96,7 @@ class RasterConfig(BaseSource):
     """Anything that GDAL reads, without time: one file, or tiles of one grid."""
 
     kind: Literal["raster"] = "raster"
+    crs: str | None = Field(None, description="Coordinate reference system, where the files state none or a wrong one.")
     path: str | tuple[str, ...] = Field(
         ".", description="File, folder or glob pattern, or a list of them; where variables are file names, the folder."
     )
@@ -98,6 +111,7 @@ class NetcdfConfig(BaseSource):
     """CF NetCDF on a longitude-latitude or projected grid, with or without time."""
 
     kind: Literal["netcdf"] = "netcdf"
+    crs: str | None = Field(None, description="Coordinate reference system, where the files state none or a wrong one.")
     variables: dict[str, str] = Field(min_length=1, description="Variable in the files, by name in the cube.")
     group: str | None = Field(None, description="Group inside the files that holds them.")
     daily: Literal["mean", "sum", "none"] = Field(
@@ -113,6 +127,7 @@ class ReflectanceConfig(BaseSource):
     """Optical scenes: one GeoTIFF a band, with a bit mask of clouds, to clear-sky composites."""
 
     kind: Literal["reflectance"] = "reflectance"
+    crs: str | None = Field(None, description="Coordinate reference system, where the files state none or a wrong one.")
     bands: dict[str, str] = Field(
         min_length=1, description="Pattern of the band's files, by name in the cube; * is the scene's name."
     )
@@ -171,6 +186,7 @@ class IsmnConfig(BaseSource):
     )
     flags: tuple[str, ...] = Field(("G",), description="Quality flags that are kept; a value must carry one of them.")
     minimum_values: int = Field(1, ge=1, description="Good values of a sensor that a day (UTC) needs at least.")
+    valid_range: Range | None = Field((0.0, 1.0), description="Physical limits of a single value; others are dropped.")
 
 
 class StationsCsvConfig(BaseSource):

@@ -30,7 +30,6 @@ from smdown.sources.prepared import Float32
 from smdown.sources.table import PreparedStations, Station, build_table, days_of, inside_extent, none_inside
 
 SUFFIXES = (".stm",)
-DEFAULT_RANGE = (0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ def daily_values(sensor: Sensor, config: IsmnConfig, days: Any) -> Float32:
         except Exception as error:  # the package raises whatever its parsing meets
             raise InputError(f"got {sensor.item}, which is damaged ({_last_line(error)})") from error
     value = pd.to_numeric(frame[config.variable], errors="coerce")
-    low, high = config.valid_range if isinstance(config.valid_range, tuple) else DEFAULT_RANGE
+    low, high = config.valid_range or (-np.inf, np.inf)
     flags = frame[f"{config.variable}_flag"].astype(str).str.strip()
     good = value[flags.isin(config.flags) & value.between(low, high)]
     groups = good.groupby(pd.DatetimeIndex(good.index).floor("D"))

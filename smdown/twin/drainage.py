@@ -99,8 +99,7 @@ def flood(z):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
 def upslope_area(filled, order, dy, dx):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
     """Return the area that drains through each pixel per metre of contour (m).
 
-    Multiple flow directions, weights gradient to the power 1.1 times contour length (Freeman, 1991; Quinn et al.,
-    1991, Hydrological Processes 5).
+    Multiple flow directions, weights gradient times contour length (Quinn et al., 1991, Hydrological Processes 5).
 
     Parameters
     ----------
@@ -124,7 +123,7 @@ def upslope_area(filled, order, dy, dx):  # type: ignore[no-untyped-def]  # noqa
             if 0 <= v < height and 0 <= u < width and filled[v, u] < filled[y, x]:
                 straight = _DY[k] == 0 or _DX[k] == 0
                 distance = diagonal if not straight else (dy if _DX[k] == 0 else dx)
-                share[k] = ((filled[y, x] - filled[v, u]) / distance) ** 1.1 * (0.5 if straight else 0.354)
+                share[k] = (filled[y, x] - filled[v, u]) / distance * (0.5 if straight else 0.354)
                 total += share[k]
         for k in range(8):
             if share[k] > 0.0:

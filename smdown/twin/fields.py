@@ -27,7 +27,7 @@ class Component:
     Parameters
     ----------
     length_m : float
-        Scale of the Matern correlation (m); correlation falls to 0.5 at about 1.7 times this.
+        Scale of the Matern correlation (m); correlation falls to 0.5 at about 1.7 times this. 0 is white noise.
     share : float
         Share of the field's variance.
     """
@@ -62,6 +62,9 @@ def gaussian_field(
     """
     out = np.zeros(shape, dtype=np.float32)
     for part in components:
+        if part.length_m == 0:
+            out += np.float32(np.sqrt(part.share)) * rng.standard_normal(shape, dtype=np.float32)
+            continue
         steps = tuple(max(1, int(part.length_m / 4 / s)) for s in spacing)
         pads = tuple(int(5 * part.length_m / (s * step)) + 4 for s, step in zip(spacing, steps, strict=True))
         nodes = tuple(n // step + 6 + pad for n, step, pad in zip(shape, steps, pads, strict=True))

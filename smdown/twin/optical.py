@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
+from numba import njit, prange
 from pyproj import Transformer
 from scipy import ndimage
 
@@ -122,20 +123,36 @@ def write_scene(
     green = scenery.plants.cover(season)
     wet = scenery.sampler(saturation)
     cloud, adjacent, shadow = _sky(rng, green.shape)
-    seen = np.isfinite(wet)
+    counts = np.empty(green.shape, dtype=np.int16)
     for k, band in enumerate(BANDS):
-        bare = np.float32(_BARE[k]) * scenery.brightness * np.exp(np.float32(-_WETTED[k]) * (wet - np.float32(0.4)))
-        light = green * np.float32(_PLANT[k]) + (1 - green) * bare
-        light *= 1 + 0.02 * rng.standard_normal(green.shape, dtype=np.float32)
-        light += 0.15 * adjacent * (np.float32(_CLOUD_LIGHT[k]) - light)
-        light = np.where(shadow, 0.45 * light, light)
-        light = np.where(cloud > 0, light + np.minimum(cloud * 1.5, 1.0) * (np.float32(_CLOUD_LIGHT[k]) - light), light)
-        counts = np.where(seen, np.clip(np.rint(light * 1e4), 1, 16000), FILL).astype(np.int16)
+        noise = rng.standard_normal(green.shape, dtype=np.float32)
+        numbers = np.array([_PLANT[k], _BARE[k], _WETTED[k], _CLOUD_LIGHT[k]], dtype=np.float32)
+        _expose(green, scenery.brightness, wet, cloud, adjacent, shadow, noise, numbers, counts)
         write_geotiff(out / name / f"{name}.{band}.tif", counts, scenery.crs, scenery.transform, FILL)
     bits = np.full(green.shape, LOW_AEROSOL, dtype=np.uint8)
     bits |= (cloud > 0) * np.uint8(CLOUD) | adjacent * np.uint8(ADJACENT) | shadow * np.uint8(SHADOW)
-    mask = np.where(seen, bits, np.uint8(255))
-    write_geotiff(out / name / f"{name}.Fmask.tif", mask, scenery.crs, scenery.transform, 255)
+    bits[~np.isfinite(wet)] = 255
+    write_geotiff(out / name / f"{name}.Fmask.tif", bits, scenery.crs, scenery.transform, 255)
+
+
+@njit(parallel=True, cache=True)
+def _expose(green, brightness, wet, cloud, adjacent, shadow, noise, numbers, counts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Write the reflectance (counts of 1e-4) of a band: plants over darker or lighter soil, seen through the sky."""
+    plant, bare, wetted, haze = numbers
+    for r in prange(green.shape[0]):
+        for x in range(green.shape[1]):
+            if not np.isfinite(wet[r, x]):
+                counts[r, x] = FILL
+                continue
+            soil = bare * brightness[r, x] * np.exp(-wetted * (wet[r, x] - np.float32(0.4)))
+            light = (green[r, x] * plant + (1 - green[r, x]) * soil) * (1 + np.float32(0.02) * noise[r, x])
+            if adjacent[r, x]:
+                light += np.float32(0.15) * (haze - light)
+            if shadow[r, x]:
+                light *= np.float32(0.45)
+            if cloud[r, x] > 0:
+                light += min(cloud[r, x] * np.float32(1.5), np.float32(1.0)) * (haze - light)
+            counts[r, x] = int(min(max(np.rint(light * 1e4), 1.0), 16000.0))
 
 
 def _sky(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array32, Mask, Mask]:

@@ -20,7 +20,7 @@ PARTICLE_DENSITY = 2.7
 """Density of mineral grains (g cm-3)."""
 _FIELD_CAPACITY_MM, _WILTING_MM = 3365.0, 153000.0  # suction of 33 and 1500 kPa as a column of water
 _REGIONAL = (Component(14000.0, 0.42), Component(4500.0, 0.30), Component(1300.0, 0.18), Component(350.0, 0.10))
-_HIDDEN = (Component(1500.0, 0.45), Component(400.0, 0.40), Component(100.0, 0.15))
+_HIDDEN = (Component(1500.0, 0.45), Component(350.0, 0.43), Component(0.0, 0.12))
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def make_terrain(frame: Frame, seed: int) -> Terrain:
     """Return the terrain of a region."""
     elevation = _carved(frame, seed)
     roughness = gaussian_field(
-        stream(seed, "roughness"), frame.shape, frame.spacing, [Component(150.0, 0.7), Component(50.0, 0.3)]
+        stream(seed, "roughness"), frame.shape, frame.spacing, [Component(240.0, 0.92), Component(0.0, 0.08)]
     )
     elevation += 0.9 * roughness
     elevation += np.float32(BASE_M - elevation.mean())
@@ -85,7 +85,7 @@ def _carved(frame: Frame, seed: int) -> Array32:
     (coarse, dy, dx), (medium, *finer) = ((_padded(frame, step), *_scaled(frame, step)) for step in (COARSE, MEDIUM))
     lift = gaussian_field(rng, coarse, (dy, dx), [Component(12000.0, 0.6), Component(4000.0, 0.3), Component(700.0, 0.1)])
     z = 2.0 * gaussian_field(rng, coarse, (dy, dx), [Component(700.0, 1.0)])
-    erode(z, np.exp(0.45 * lift).astype(np.float32) * np.float32(6.0), 45, dy, dx, 0.3, 0.12 * dy * dx)
+    erode(z, np.exp(0.45 * lift).astype(np.float32) * np.float32(7.0), 36, dy, dx, 0.3, 0.12 * dy * dx)
     z = _warped(rng, z, medium, (finer[0], finer[1]))
     z += 1.5 * gaussian_field(rng, medium, (finer[0], finer[1]), [Component(250.0, 1.0)])
     erode(z, np.full(medium, 0.5, dtype=np.float32), 6, finer[0], finer[1], 0.1, 0.08 * finer[0] * finer[1])

@@ -43,7 +43,7 @@ class Vegetation(NamedTuple):
 def make_vegetation(frame: Frame, terrain: Terrain, texture: Texture, seed: int) -> Vegetation:
     """Return vegetation: fields on gentle loamy land, denser growth where soil is finer and land hollow."""
     rng = stream(seed, "vegetation")
-    scales = (Component(14000.0, 0.4), Component(4000.0, 0.3), Component(1000.0, 0.2), Component(200.0, 0.1))
+    scales = (Component(14000.0, 0.4), Component(4000.0, 0.3), Component(1000.0, 0.2), Component(250.0, 0.1))
     wild, tilled = (gaussian_field(rng, frame.shape, frame.spacing, scales) for _ in range(2))
     vigour = np.clip(0.8 + 0.12 * terrain.hollow + 0.006 * (texture.clay - 23.0), 0.4, 1.1)
     lasting = 0.85 / (1.0 + np.exp(0.2 - 1.1 * wild - 0.35 * terrain.hollow))

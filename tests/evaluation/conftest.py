@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from scipy.ndimage import gaussian_filter
 
 from smdown.cubes import CubeSpec, Variable, create_cube
 from smdown.evaluation import EvaluateJob, LayerInput
+from smdown.evaluation.job import job_from_json
 from smdown.grid import EASE2_M09, NestedGrid, Window
 from smdown.sources.table import write_table
 
 LAYERS = ("sm_surface", "sm_rootzone")
 UNITS = "m3 m-3"
+TITLES = {"sm_surface": "Surface soil moisture (0-5 cm)", "sm_rootzone": "Root-zone soil moisture (0-100 cm)"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def make_project(
     names = _write_stations(path, grid, series, mapped, fields, daily, stations, rng, margin) if stations else []
     job = EvaluateJob(
         str(path / "mosaic.zarr"), grid,
-        tuple(LayerInput(n, str(path / "sources" / "smap.zarr"), n, {"sm_surface": "Surface soil moisture (0-5 cm)", "sm_rootzone": "Root-zone soil moisture (0-100 cm)"}.get(n, n), UNITS) for n in layers),
+        tuple(LayerInput(n, str(path / "sources" / "smap.zarr"), n, TITLES.get(n, n), UNITS) for n in layers),
         tuple(mapped), 2, str(path / "evaluation"),
         str(path / "members.zarr") if members else None,
         str(path / "truth.zarr") if truth else None,
@@ -167,7 +170,7 @@ def _write_stations(
             "network": ("station", np.array(["TEST"] * count, dtype=np.dtypes.StringDType())),
             "longitude": ("station", longitude),
             "latitude": ("station", latitude),
-        }  # fmt: skip
+        }
     )
     for layer, coarse in daily.items():
         rows, cols = ys // grid.ratio - grid.cells.y0 + margin, xs // grid.ratio - grid.cells.x0 + margin
@@ -180,11 +183,15 @@ def _write_stations(
     return names
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("template") / "project")
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return make_project(tmp_path / "project")
-
-
-def write_json(path: Path, data: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data))
+def project(template: Project, tmp_path: Path) -> Project:
+    """Return a copy that a test may change."""
+    path = tmp_path / "project"
+    shutil.copytree(template.path, path)
+    moved = json.loads(json.dumps(template.job.as_json()).replace(str(template.path), str(path)))
+    return Project(path, job_from_json(moved), template.fields)

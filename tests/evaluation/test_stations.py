@@ -70,8 +70,8 @@ def test_stations_csv_has_a_row_per_station_and_layer(project):
 def matchups(cell, day, observed, ensemble):
     return pd.DataFrame(
         {
-            "station": [f"{cell}{i}" for i in range(len(observed))], "network": "", "layer": "a", "day": day, "held_out": True,
-            "cell": cell, "observed": observed, "std": 0.1, "ensemble": ensemble,
+            "station": [f"{cell}{i}" for i in range(len(observed))], "network": "", "layer": "a", "day": day,
+            "held_out": True, "cell": cell, "observed": observed, "std": 0.1, "ensemble": ensemble,
         }
     )  # fmt: skip
 

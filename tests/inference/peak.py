@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from smdown.cubes import create_cube
 from smdown.grid import EASE2_M09, NestedGrid, Window
@@ -18,8 +17,8 @@ from smdown.inference.memory import task_bytes
 from smdown.inference.mosaic import members_spec, mosaic_spec
 from smdown.inference.opening import TrainedEnsemble, needs_of
 from smdown.inference.predict import predict_tile
-from smdown.networks import CNNConfig, DNNConfig, LSTMConfig, build_network
-from smdown.training import Bundle, BundleCard
+from smdown.networks import CNNConfig, DNNConfig, LSTMConfig
+from tests.inference.bundles import untrained
 from tests.inference.fakes import noise
 
 STATIC, DYNAMIC, LAYERS, DAYS = 10, 4, ("sm_surface", "sm_rootzone"), ("2020-05-01", "2020-05-02")
@@ -41,21 +40,6 @@ class Noise:
         return 0.1 + 0.3 * noise(cells, 7)
 
 
-def bundle() -> Bundle:
-    torch.manual_seed(0)
-    networks = {"dnn": DNNConfig(), "cnn": CNNConfig(), "lstm": LSTMConfig()}
-    drivers = [{"name": f"d{n}", "mean": 0.5, "std": 0.3} for n in range(STATIC + DYNAMIC)]
-    card = BundleCard.model_validate({
-        "lattice": "ease2_m09", "resolutions": (1000,), "drivers": drivers, "networks": networks,
-        "layers": [{"name": n, "units": "", "valid_range": (0, 0.9), "mean": 0.25, "std": 0.1} for n in LAYERS],
-        "sequence": {"drivers": [drivers[0]], "days": 30, "resolution": 1000, "ratio": 9},
-        "weights": {layer: dict.fromkeys(networks, 1 / 3) for layer in LAYERS},
-        "variance_scale": dict.fromkeys(LAYERS, 1.0),
-    })  # fmt: skip
-    built = {name: build_network(config, len(drivers), 1, 2).eval() for name, config in networks.items()}
-    return Bundle(card, built)
-
-
 def main(folder: Path, cells_per_tile: int, members: bool) -> None:
     side = cells_per_tile
     job = PredictJob(
@@ -64,7 +48,9 @@ def main(folder: Path, cells_per_tile: int, members: bool) -> None:
         members_url=str(folder / "members.zarr") if members else None,
     )  # fmt: skip
     names = tuple(f"d{n}" for n in range(STATIC + DYNAMIC))
-    ensemble = TrainedEnsemble(bundle(), LAYERS, job.threads)
+    networks = {"dnn": DNNConfig(), "cnn": CNNConfig(), "lstm": LSTMConfig()}
+    bundle = untrained(networks, dict.fromkeys(names, ("", 0.5, 0.3)), LAYERS, {"rain": ("", 0.5, 0.3)})
+    ensemble = TrainedEnsemble(bundle, LAYERS, job.threads)
     engine = Engine(Noise(), ensemble, names, names[:STATIC], names[STATIC:], (True,) * len(names), 9, (30, 1))
     create_cube(job.mosaic_url, mosaic_spec(job, "f", {}))
     if job.members_url:

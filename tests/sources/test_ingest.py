@@ -137,6 +137,15 @@ def test_kinds_are_told_apart():
         RasterConfig(path="a", variables={"e": 1}, valid_range=(1, 0))
 
 
+def test_settings_by_name_must_name_something():
+    with pytest.raises(ValidationError, match="valid_range names 'slope', which is none of elevation"):
+        RasterConfig(path="a", variables={"elevation": 1}, valid_range={"slope": (0, 1)})
+    with pytest.raises(ValidationError, match="units names 'slope'"):
+        RasterConfig(path="a", variables={"elevation": 1}, units={"slope": "m"})
+    with pytest.raises(ValidationError, match="crs"):
+        IsmnConfig(path="a", crs="EPSG:4326")
+
+
 def test_one_source_through_plan_and_task(sources, context):
     receipt, url = ingest(sources["dem"], context, "dem")
     assert receipt.key == "dem"
