@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from smdown import __version__
-from smdown.evaluation import charts, sections, words
+from smdown.evaluation import charts, sections, tables, words
 from smdown.evaluation.job import LayerInput
 from smdown.evaluation.maps import MapSet, map_set, region_text
 from smdown.evaluation.record import Record, load_record
@@ -49,7 +49,7 @@ class LayerPage:
     key_numbers: list[words.KeyNumber]
     findings: list[str]
     maps: MapSet | None
-    tables: list[sections.MemberTable]
+    tables: list[tables.MemberTable]
     scatter: str
     station_scatter: str
     dots: list[dict[str, Any]]
@@ -103,9 +103,9 @@ def _page(record: Record, title: str, day: str | None, config_text: str, command
         sensitivity=sections.sensitivity_blocks(record),
         agreement=sections.agreement_text(record),
         curves=sections.learning_curves(record),
-        weights=sections.weight_rows(record),
-        stages=sections.stage_rows(record),
-        provenance=sections.provenance(record),
+        weights=tables.weight_rows(record),
+        stages=tables.stage_rows(record),
+        provenance=tables.provenance(record),
         command=command or record.run.get("command", ""),
         config_text=config_text,
         name_of=words.name_of,
@@ -132,7 +132,7 @@ def _layer_page(record: Record, layer: LayerInput, day: str | None) -> LayerPage
         words.key_numbers(record, layer),
         words.findings(record, layer),
         None if day is None else map_set(record, layer, day),
-        sections.member_tables(record, layer),
+        tables.member_tables(record, layer),
         _scatter(record, layer),
         _station_scatter(record, layer),
         _dots(record, layer),

@@ -91,6 +91,11 @@ class SequenceConfig(_Model):
     drivers: tuple[SequenceDriver, ...] = Field(min_length=1, description="What changes from day to day.")
 
 
+def _refuse_twice(names: list[str], what: str) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"the {what} {', '.join(twice)} stand twice; give each a name of its own")
+
+
 class FeaturesConfig(_Model):
     """All drivers, and the grids that they are brought to."""
 
@@ -105,9 +110,8 @@ class FeaturesConfig(_Model):
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:
-        names = [driver.name for driver in self.drivers]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"the drivers {', '.join(twice)} stand twice; give each a name of its own")
+        _refuse_twice([driver.name for driver in self.drivers], "drivers")
+        _refuse_twice([driver.name for driver in self.sequence.drivers] if self.sequence else [], "sequence's drivers")
         return self
 
     @property

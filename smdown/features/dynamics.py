@@ -16,12 +16,14 @@ DAY = np.timedelta64(1, "D")
 
 
 def fill(driver: DriverConfig, reader: SourceReader, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
-    """Return one driver of a day, ``(y, x)``."""
+    """Return one driver of a day, ``(y, x)``; refuse a daily one without days."""
     if isinstance(driver, DifferenceDriver):
         return _difference(driver, reader, grid, window, day)
+    assert isinstance(driver, AntecedentDriver | DailyDriver)
+    if not len(reader.cube.times):
+        raise CubeError(f"got {reader.cube.url} for {driver.name}, which has no time axis; use a driver of kind source")
     if isinstance(driver, AntecedentDriver):
         return _antecedent(driver, reader, grid, window, day)
-    assert isinstance(driver, DailyDriver)
     return _daily(driver, reader, grid, window, day)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from smdown.errors import CubeError
 from smdown.features import dynamics
 from smdown.features.config import DifferenceDriver, DriverConfig, SourceDriver, TerrainDriver
 from smdown.features.reader import SourceReader, nested_average
-from smdown.features.shape import measure
+from smdown.features.shape import measures
 from smdown.features.spec import FeatureSpec
 from smdown.grid import NestedGrid, Window
 
@@ -39,6 +40,8 @@ class Loader:
         self._readers: dict[str, SourceReader] = {}
         self._stored: dict[int, Cube | None] = {}
         self._recent: OrderedDict[tuple[str, int, Window, int], F32] = OrderedDict()
+        self._lock = Lock()
+        self._written: dict[int, set[tuple[int, int]]] = {}
 
     def load(self, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
         """Return every driver, in the order of the channels.
@@ -70,7 +73,7 @@ class Loader:
         """Return the drivers that no day changes, ``(feature, y, x)``: as stored where they are, else computed."""
         names = self.spec.static_names if names is None else names
         cube = self._cube_of(grid.ratio)
-        if cube is not None and _is_written(cube, window):
+        if cube is not None and self._is_written(cube, grid.ratio, window):
             assert cube.nested is not None
             local = window.relative_to(cube.nested.window)
             return _stack([cube.read(name, local) for name in names], window)
@@ -78,24 +81,34 @@ class Loader:
 
     def compute_static(self, grid: NestedGrid, window: Window, names: Sequence[str] | None = None) -> F32:
         """Return static drivers, computed from the sources."""
-        chosen = [d for d in self.spec.static if names is None or d.name in names]
-        return _stack([self._static(driver, grid, window) for driver in chosen], window)
+        chosen = _chosen(self.spec.static, names)
+        found: dict[str, F32] = {}
+        groups: dict[tuple[str, ...], list[TerrainDriver]] = {}
+        for driver in chosen:
+            if isinstance(driver, TerrainDriver):
+                groups.setdefault((driver.source, driver.variable, driver.at, driver.resampling), []).append(driver)
+            else:
+                found[driver.name] = self._as_it_is(driver, grid, window)
+        for drivers in groups.values():
+            found |= self._terrain(drivers, grid, window)
+        return _stack([found[driver.name] for driver in chosen], window)
 
-    def _static(self, driver: DriverConfig, grid: NestedGrid, window: Window) -> F32:
-        if isinstance(driver, TerrainDriver):
-            base = self.spec.base.at(self.spec.base.ratio)
-            if driver.at == "own" or grid.ratio >= base.ratio:
-                return measure(driver, self.reader(driver.source), grid, window)
-            return nested_average(
-                lambda part: measure(driver, self.reader(driver.source), base, part), base.ratio, grid, window
-            )
+    def _as_it_is(self, driver: DriverConfig, grid: NestedGrid, window: Window) -> F32:
         assert isinstance(driver, SourceDriver)
         return self.reader(driver.source).read((driver.variable,), grid, window, (), driver.resampling)[0, 0]
 
+    def _terrain(self, drivers: Sequence[TerrainDriver], grid: NestedGrid, window: Window) -> dict[str, F32]:
+        """Return measures of one elevation; on the region's grid, so that none depends on the cells of `grid`."""
+        base, reader = self.spec.base, self.reader(drivers[0].source)
+        if drivers[0].at == "own" or grid.ratio >= base.ratio:
+            fields = measures(drivers, reader, base.at(grid.ratio), window)
+        else:
+            fields = nested_average(lambda part: measures(drivers, reader, base, part), base.ratio, grid, window)
+        return {driver.name: field for driver, field in zip(drivers, fields, strict=True)}
+
     def dynamic(self, grid: NestedGrid, window: Window, day: np.datetime64, names: Sequence[str] | None = None) -> F32:
         """Return the drivers of a day, ``(feature, y, x)``."""
-        chosen = [d for d in self.spec.dynamic if names is None or d.name in names]
-        return _stack([self._dynamic(driver, grid, window, day) for driver in chosen], window)
+        return _stack([self._dynamic(d, grid, window, day) for d in _chosen(self.spec.dynamic, names)], window)
 
     def _dynamic(self, driver: DriverConfig, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
         """Return one driver of a day; one that changes with composites only is kept for the days that share it."""
@@ -103,12 +116,16 @@ class Loader:
         if not isinstance(driver, DifferenceDriver):
             return dynamics.fill(driver, reader, grid, window, day)
         key = driver.name, grid.ratio, window, dynamics.latest_step(reader.cube, day)
-        if key not in self._recent:
-            while self._recent and self._recent_bytes() + 4 * window.size > RECENT_BYTES:
+        with self._lock:
+            found = self._recent.pop(key, None)
+        if found is None:
+            found = dynamics.fill(driver, reader, grid, window, day)
+        with self._lock:
+            self._recent.pop(key, None)
+            while self._recent and self._recent_bytes() + found.nbytes > RECENT_BYTES:
                 self._recent.popitem(last=False)
-            self._recent[key] = dynamics.fill(driver, reader, grid, window, day)
-        self._recent.move_to_end(key)
-        return self._recent[key]
+            self._recent[key] = found
+        return found
 
     def _recent_bytes(self) -> int:
         return sum(field.nbytes for field in self._recent.values())
@@ -159,6 +176,20 @@ class Loader:
         cube = self._stored[ratio]
         return cube if cube is not None and set(self.spec.static_names) <= set(cube.variables) else None
 
+    def _is_written(self, cube: Cube, ratio: int, window: Window) -> bool:
+        """Whether a window lies inside the cube, and every tile that it touches has its receipt."""
+        assert cube.nested is not None
+        local = window.relative_to(cube.nested.window)
+        if not cube.raster.window.contains(local):
+            return False
+        shard = cube.spec.shard
+        rows = range(local.y0 // shard, (local.y1 - 1) // shard + 1)
+        cols = range(local.x0 // shard, (local.x1 - 1) // shard + 1)
+        tiles = {(row, col) for row in rows for col in cols}
+        if not tiles <= self._written.get(ratio, set()):  # a receipt stays: those seen are not read again
+            self._written[ratio] = cube.done()
+        return tiles <= self._written[ratio]
+
     @cached_property
     def required(self) -> Sequence[int]:
         """Channels without which a pixel is left out of the map."""
@@ -169,19 +200,12 @@ def _stack(fields: list[F32], window: Window) -> F32:
     return np.stack(fields) if fields else np.empty((0, *window.shape), np.float32)
 
 
-def _is_written(cube: Cube, window: Window) -> bool:
-    """Whether every tile that a window touches has its receipt, and the window lies inside the cube."""
-    assert cube.nested is not None
-    local = window.relative_to(cube.nested.window)
-    if not cube.raster.window.contains(local):
-        return False
-    shard = cube.spec.shard
-    tiles = {
-        (row, col)
-        for row in range(local.y0 // shard, (local.y1 - 1) // shard + 1)
-        for col in range(local.x0 // shard, (local.x1 - 1) // shard + 1)
-    }
-    return tiles <= cube.done()
+def _chosen(drivers: Sequence[DriverConfig], names: Sequence[str] | None) -> list[DriverConfig]:
+    """Return the drivers asked for, in the order asked for."""
+    if names is None:
+        return list(drivers)
+    known = {driver.name: driver for driver in drivers}
+    return [known[name] for name in names]
 
 
 @lru_cache(maxsize=4)

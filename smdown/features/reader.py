@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from pyproj import CRS, Transformer
 
 from smdown.cubes import Cube
+from smdown.errors import CubeError
 from smdown.features.config import Resampling
 from smdown.grid import NestedGrid, RasterGrid, Window
 from smdown.kernels.axis import AxisWeights, Method, axis_weights, tap_count
@@ -20,12 +21,15 @@ from smdown.kernels.warp import interpolate_lattice, warp
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 Fields = Callable[[Window], Iterator[F32]]
+Fill = Callable[[Window], list[F32]]
 ANCHORS_PX = (64, 32, 16, 8, 4, 2, 1)
 """Spacings of the general warp's coordinate lattice, in target pixels; the widest that is exact enough is taken."""
 KEPT_BYTES = 32 * 2**20
 """A variable of at most this size is read once and kept."""
 STRIP_PX = 4_000_000
 """Pixels of the finer grid that an average holds at a time."""
+WARP_RADIUS = {"cubic": 2, "bilinear": 1, "average": 1, "nearest": 0}
+"""Radii of the general warp's kernels; where it coarsens, a triangle twice as wide as the pixel stands for the area."""
 CHECKED = 9
 """Places along each side of the region where the lattice is compared with exact positions."""
 LATTICE_ERROR_PX = 0.01
@@ -121,19 +125,33 @@ class SourceReader:
 
     def native(self, name: str, need: Window, time: int | None) -> F32:
         """Return source pixels, NaN outside the source; small sources are read once and kept."""
-        shape = self.cube.spec.shape(self.cube.variables[name]) if name in self.cube.variables else ()
-        if not shape or 4 * math.prod(shape) > KEPT_BYTES:
-            return self.cube.read(name, need, time)
-        if name not in self._kept:
-            self._kept[name] = self.cube.read(name, self.cube.raster.window)
-        whole = self._kept[name] if time is None or len(shape) == 2 else self._kept[name][time]
+        shape = self._shape(name, time)
         inside = need.intersect(self.cube.raster.window)
         if inside == need:
-            return whole[need.slices]
+            return self._inside(name, shape, need, time)
         out = np.full(need.shape, np.nan, np.float32)
         if inside is not None:
-            out[inside.relative_to(need).slices] = whole[inside.slices]
+            out[inside.relative_to(need).slices] = self._inside(name, shape, inside, time)
         return out
+
+    def _shape(self, name: str, time: int | None) -> tuple[int, ...]:
+        """Return a variable's shape; refuse one whose time axis is not what the driver takes it for."""
+        variable = self.cube.variables.get(name)
+        if variable is None:
+            raise CubeError(f"got the variable {name!r}; {self.cube.url} has {', '.join(self.cube.variables)}")
+        if variable.timed and time is None:
+            raise CubeError(
+                f"got {name} of {self.cube.url}, which has a time axis, as static; use a driver of kind daily"
+            )
+        return self.cube.spec.shape(variable)
+
+    def _inside(self, name: str, shape: tuple[int, ...], window: Window, time: int | None) -> F32:
+        if 4 * math.prod(shape) > KEPT_BYTES:
+            return np.asarray(self.cube.read(name, window, time), dtype=np.float32)
+        if name not in self._kept:
+            self._kept[name] = np.asarray(self.cube.read(name, self.cube.raster.window), dtype=np.float32)
+        whole = self._kept[name]
+        return (whole if whole.ndim == 2 else whole[time])[window.slices]
 
     def _resample(self, fields: Fields, grid: NestedGrid, window: Window, method: Resampling) -> Iterator[F32]:
         return (self._separable if self.separable else self._general)(fields, grid, window, method)
@@ -156,23 +174,26 @@ class SourceReader:
 
     def _scales(self, grid: NestedGrid) -> tuple[float, float]:
         """Source pixels that a target pixel spans at most, over the whole region."""
+        return self._cell_scales[0] / grid.ratio, self._cell_scales[1] / grid.ratio
+
+    @cached_property
+    def _cell_scales(self) -> tuple[float, float]:
         cells = self.region.at(1)
         rows, cols = edge_positions(self.cube.raster, cells, cells.window)
-        return float(np.abs(np.diff(rows)).max()) / grid.ratio, float(np.abs(np.diff(cols)).max()) / grid.ratio
+        return float(np.abs(np.diff(rows)).max()), float(np.abs(np.diff(cols)).max())
 
     # -- the general case
 
     def _general(self, fields: Fields, grid: NestedGrid, window: Window, method: Resampling) -> Iterator[F32]:
         rows, cols = self._positions(grid, window)
         scale_y, scale_x = (max(1.0, s) for s in local_scales(self.cube.raster, self.region, grid))
-        need = Window(
-            math.floor(np.nanmin(rows)), math.ceil(np.nanmax(rows)) + 1,
-            math.floor(np.nanmin(cols)), math.ceil(np.nanmax(cols)) + 1,
-        ).expand(math.ceil(2 * scale_y) + 1, math.ceil(2 * scale_x) + 1)  # fmt: skip
-        inside = need.intersect(self.cube.raster.window) or need
-        cubic = choose(method, max(scale_y, scale_x)) == "cubic"
+        (y0, y1), (x0, x1) = _span(rows), _span(cols)
+        need = Window(y0, y1, x0, x1).expand(math.ceil(2 * scale_y) + 1, math.ceil(2 * scale_x) + 1)
+        whole = self.cube.raster.window
+        inside = need.intersect(whole) or Window(whole.y0, whole.y0 + 1, whole.x0, whole.x0 + 1)
+        radius = WARP_RADIUS[choose(method, max(scale_y, scale_x))]
         for field in fields(inside):
-            yield warp(field, inside.y0, inside.x0, rows, cols, scale_y, scale_x, cubic)
+            yield warp(field, inside.y0, inside.x0, rows, cols, scale_y, scale_x, radius)
 
     def _positions(self, grid: NestedGrid, window: Window) -> tuple[F64, F64]:
         """Return fractional source rows and columns of every pixel, from a lattice that all windows share."""
@@ -201,7 +222,8 @@ class SourceReader:
         middle = self._exact(grid, y + step // 2, x + step // 2)
         for axis in (0, 1):
             mean = sum(corner[axis] for corner in corners) / 4
-            worst = max(worst, float(np.nanmax(np.abs(mean - middle[axis]))))
+            gap = np.abs(mean - middle[axis])
+            worst = max(worst, float(gap[np.isfinite(gap)].max(initial=0.0)))
         return worst
 
     def _exact(self, grid: NestedGrid, y: npt.NDArray[np.int64], x: npt.NDArray[np.int64]) -> tuple[F64, F64]:
@@ -212,8 +234,14 @@ class SourceReader:
         return (np.asarray(sy) - raster.y0) / raster.dy, (np.asarray(sx) - raster.x0) / raster.dx
 
 
+def _span(positions: F64) -> tuple[int, int]:
+    """Return the source pixels that positions fall into; those that the projection does not reach do not count."""
+    known = positions[np.isfinite(positions)]
+    return (math.floor(known.min()), math.floor(known.max()) + 1) if len(known) else (0, 1)
+
+
 def _weights(edges: F64, method: Method, scale: float) -> AxisWeights:
-    return axis_weights(edges, method, tap_count(scale * (1 + 1e-9), method))
+    return axis_weights(edges, method, tap_count(scale, method))
 
 
 def edge_positions(raster: RasterGrid, grid: NestedGrid, window: Window) -> tuple[F64, F64]:
@@ -240,13 +268,13 @@ def local_scales(raster: RasterGrid, region: NestedGrid, grid: NestedGrid) -> tu
     return float(max(step_x, step_y) / abs(raster.dy)), float(max(step_x, step_y) / abs(raster.dx))
 
 
-def nested_average(fill: Callable[[Window], F32], fine: int, grid: NestedGrid, window: Window) -> F32:
+def nested_average(fill: Fill, fine: int, grid: NestedGrid, window: Window) -> list[F32]:
     """Return area averages, on a coarser nested grid, of what `fill` makes on a finer one; in strips of rows.
 
     Parameters
     ----------
     fill : callable
-        ``fill(window) -> (y, x)`` at ratio `fine`.
+        ``fill(window)`` returns fields ``(y, x)`` at ratio `fine`.
     fine : int
         Ratio of the finer grid.
     grid : NestedGrid
@@ -257,11 +285,11 @@ def nested_average(fill: Callable[[Window], F32], fine: int, grid: NestedGrid, w
     scale = fine / grid.ratio
     rows = _weights(np.arange(window.y0, window.y1 + 1) * fine / grid.ratio, "average", scale)
     cols = _weights(np.arange(window.x0, window.x1 + 1) * fine / grid.ratio, "average", scale)
-    out = np.empty(window.shape, np.float32)
+    strips: list[list[F32]] = []
     strip = max(1, int(STRIP_PX / (scale * scale * window.width)))
     for first in range(0, window.height, strip):
         cut = slice(first, first + strip)
         part = AxisWeights(rows.start[cut], rows.weights[cut], rows.nearest[cut])
         (y0, y1), (x0, x1) = part.reach, cols.reach
-        out[cut] = resample(fill(Window(y0, y1, x0, x1)), y0, x0, part, cols)
-    return out
+        strips.append([resample(field, y0, x0, part, cols) for field in fill(Window(y0, y1, x0, x1))])
+    return [np.concatenate(parts) for parts in zip(*strips, strict=True)]

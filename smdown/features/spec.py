@@ -78,9 +78,9 @@ class FeatureSpec:
 
     @property
     def units(self) -> dict[str, str]:
-        """Units by driver, those of the sequence included."""
-        found = {d.name: d.units or _default_units(d) for d in self.drivers}
-        return found | {d.name: d.units for d in (self.sequence.drivers if self.sequence else ())}
+        """Units by driver, those of the sequence included; one of the same name has those of the driver."""
+        sequence = {d.name: d.units for d in (self.sequence.drivers if self.sequence else ())}
+        return sequence | {d.name: d.units or _default_units(d) for d in self.drivers}
 
 
 def _default_units(driver: DriverConfig) -> str:

@@ -138,8 +138,8 @@ def _four(a: F32, b: F32, c: F32, d: F32, w: F32, clamp: bool, out: F32) -> None
     for j in range(out.shape[0]):
         v = w[0] * a[SUM, j] + w[1] * b[SUM, j] + w[2] * c[SUM, j] + w[3] * d[SUM, j]
         if clamp:
-            low = min(min(a[LOW, j], b[LOW, j]), min(c[LOW, j], d[LOW, j]))
-            high = max(max(a[HIGH, j], b[HIGH, j]), max(c[HIGH, j], d[HIGH, j]))
+            low = min(a[LOW, j], b[LOW, j], c[LOW, j], d[LOW, j])
+            high = max(a[HIGH, j], b[HIGH, j], c[HIGH, j], d[HIGH, j])
             v = min(max(v, low), high)
         out[j] = v
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from smdown.networks.placement import Placement
@@ -64,7 +66,7 @@ class GaussianHead(nn.Module):
         nn.init.zeros_(self.linear.weight)
 
     def forward(self, hidden: Tensor, fine: Tensor, extra: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Join ``(batch, y, x, hidden)`` and ``(batch, y, x, feature)``; `extra` ``(batch, y, x, layer)`` adds to the mean."""
+        """Join ``(batch, y, x, hidden)`` and ``(batch, y, x, feature)``; `extra`, per layer, adds to the mean."""
         out = self.hidden(hidden)
         mean = out[..., : self.n_layers] + self.linear(fine)
         if extra is not None:
@@ -81,7 +83,7 @@ def pixels_last(fine: Tensor) -> Tensor:
 def multilayer(sizes: tuple[int, ...], dropout: float) -> nn.Sequential:
     """Return linear layers of the given sizes, each followed by ReLU and dropout."""
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), nn.ReLU(inplace=True), nn.Dropout(dropout)]
     return nn.Sequential(*layers)
 
@@ -89,5 +91,3 @@ def multilayer(sizes: tuple[int, ...], dropout: float) -> nn.Sequential:
 def crop(fine: Tensor, radius: int) -> Tensor:
     """Return ``(..., y, x)`` without its outer `radius` pixels."""
     return fine if radius == 0 else fine[..., radius:-radius, radius:-radius]
-
-

@@ -25,7 +25,6 @@ class CNN(Network):
         self.steps = nn.ModuleList(nn.Conv2d(config.channels, config.channels, 3) for _ in range(config.depth))
         self.dropout = nn.Dropout2d(config.dropout)
         self.head = GaussianHead(config.channels, n_fine, n_layers)
-        self.to(memory_format=torch.channels_last)
 
     def decode(self, fine: Tensor, state: Tensor | None, place: Placement | None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of the pixels at least `radius` from the edge; the state is not used."""

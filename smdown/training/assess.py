@@ -51,7 +51,7 @@ class _Held:
 def assess(config: TrainingConfig, networks: dict[str, Network], data: Collected, layers: list[str]) -> Assessment:
     """Weigh and calibrate the networks on the validation samples, in physical units."""
     weights, scales, metrics = {}, {}, {}
-    by_label = {
+    by_label: dict[str, tuple[Array, Array, Array]] = {
         label.kind: _predict(config, networks, [s for s in data.validation if s.label == label.kind], data)
         for label in config.labels
     }
@@ -86,7 +86,11 @@ def _predict(
     if not targets:
         nothing = np.empty((len(networks), 0, len(std)))
         return nothing, nothing, nothing[0]
-    return np.stack([np.concatenate(m) for m in means]), np.stack([np.concatenate(v) for v in variances]), np.concatenate(targets)
+    return (
+        np.stack([np.concatenate(m) for m in means]),
+        np.stack([np.concatenate(v) for v in variances]),
+        np.concatenate(targets),
+    )
 
 
 def _flat(values: torch.Tensor) -> Array:
@@ -104,7 +108,7 @@ def _weights(config: TrainingConfig, held: dict[str, _Held], n_networks: int) ->
     """Return the ensemble's weights; a label counts by its weight, whatever its number of samples."""
     if not held:
         return np.full(n_networks, 1 / n_networks)
-    shares = {label.kind: label.weight for label in config.labels}
+    shares: dict[str, float] = {label.kind: label.weight for label in config.labels}
     sample_weight = np.concatenate([np.full(len(p.target), shares[k] / len(p.target)) for k, p in held.items()])
     predictions = np.concatenate([p.mean for p in held.values()], axis=1)
     target = np.concatenate([p.target for p in held.values()])
@@ -121,7 +125,10 @@ def _variance_scale(held: dict[str, _Held], weights: Array) -> float:
 
 
 def _scores(part: _Held, names: list[str], weights: Array) -> dict[str, Any]:
-    fields = dict(zip(names, part.mean, strict=True)) | {"ensemble": weights @ part.mean, "mean": part.mean.mean(axis=0)}
+    fields = dict(zip(names, part.mean, strict=True)) | {
+        "ensemble": weights @ part.mean,
+        "mean": part.mean.mean(axis=0),
+    }
     return {name: _score(field, part.target) for name, field in fields.items()}
 
 
@@ -129,4 +136,9 @@ def _score(field: Array, target: Array) -> dict[str, float]:
     rmse = float(np.sqrt(((field - target) ** 2).mean()))
     spread = float(field.std() * target.std())
     covariance = float(((field - field.mean()) * (target - target.mean())).mean())
-    return {"n": len(target), "rmse": rmse, "bias": float((field - target).mean()), "r": covariance / spread if spread else 0.0}
+    return {
+        "n": len(target),
+        "rmse": rmse,
+        "bias": float((field - target).mean()),
+        "r": covariance / spread if spread else 0.0,
+    }

@@ -109,9 +109,7 @@ class Bundle:
             )
 
 
-def _differences(
-    what: str, cards: Sequence[FeatureCard], names: Sequence[str], units: Mapping[str, str]
-) -> list[str]:
+def _differences(what: str, cards: Sequence[FeatureCard], names: Sequence[str], units: Mapping[str, str]) -> list[str]:
     wanted = [card.name for card in cards]
     found = [f"{what} {name} is missing" for name in wanted if name not in names]
     found += [f"{what} {name} is not of the bundle" for name in names if name not in wanted]
@@ -143,7 +141,9 @@ def _read_network(path: str, name: str, config: NetworkConfig, card: BundleCard)
     try:
         tensors = load_tensors(_read(path, f"{name}.safetensors"))
     except (SafetensorError, ValueError, KeyError) as error:
-        raise BundleError(f"{file} is no safetensors file ({error}); train again; other formats are not read") from error
+        raise BundleError(
+            f"{file} is no safetensors file ({error}); train again; other formats are not read"
+        ) from error
     _check_tensors(file, tensors, network.state_dict())
     network.load_state_dict(tensors, assign=True)
     return network.eval().requires_grad_(requires_grad=False)

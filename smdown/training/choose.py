@@ -82,7 +82,7 @@ def _cells(
     label: LabelConfig, resolution: int, ratio: int, config: TrainingConfig, context: TrainContext,
     labels: Labels, roles: Split, radius: int, rng: np.random.Generator,
 ) -> Wanted:  # fmt: skip
-    known = np.isfinite(labels.coarse).any(axis=0)
+    known = np.asarray(np.isfinite(labels.coarse).any(axis=0))
     limit = config.samples_at(resolution, ratio)
     day, cell = _by_role(known, roles.validation_cell, np.ones_like(roles.validation_cell), limit, config, rng)
     where = labels.cells[cell]
@@ -104,7 +104,7 @@ def _stations(
     labels: Labels, roles: Split, radius: int, rng: np.random.Generator,
 ) -> Wanted:  # fmt: skip
     stations = labels.stations
-    known = np.isfinite(stations.values).any(axis=0)
+    known = np.asarray(np.isfinite(stations.values).any(axis=0))
     seen = ~roles.held_out
     day, station = _by_role(known, roles.validation_station, seen, config.station_samples, config, rng)
     return Wanted(

@@ -97,7 +97,7 @@ def _read_labels(
     days = spread(context.days, config.max_days)
     cells = sample_cells(context.cells, config.block_cells, config.max_cells, rng)
     coarse = read_coarse(loader, context, cells, days)
-    keep = np.isfinite(coarse).any(axis=(0, 1))
+    keep = np.asarray(np.isfinite(coarse).any(axis=(0, 1)))
     stations = no_stations(context, days) if station_data is None else read_stations(station_data, context, days)
     if config.label("cell_mean", "cubic") is None and len(stations.names):
         keep[:] = True
@@ -165,7 +165,7 @@ def _valid(fine: Field, radius: int, context: TrainContext) -> npt.NDArray[np.bo
     """Return ``(n, y, x)``: whether all required drivers are there."""
     required = [n for n, driver in enumerate(context.spec.drivers) if getattr(driver, "required", True)]
     core = fine[:, required, radius : fine.shape[2] - radius, radius : fine.shape[3] - radius]
-    return np.isfinite(core).all(axis=1)
+    return np.asarray(np.isfinite(core).all(axis=1))
 
 
 def _scaler(chunks: list[npt.NDArray[np.float32]]) -> Scaler:

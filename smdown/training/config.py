@@ -62,7 +62,9 @@ class TrainingConfig(_Model):
         "stacking", description="How networks are weighted, from their errors on held-out blocks."
     )
     shrinkage: float = Field(
-        0.2, ge=0, description="Pull of stacking weights towards equal ones, relative to the networks' mean squared error."
+        0.2,
+        ge=0,
+        description="Pull of stacking weights to equal ones, relative to the networks' mean squared error.",
     )
     epochs: int = Field(30, ge=1, description="Passes over the samples, at most.")
     patience: int = Field(10, ge=1, description="Epochs without improvement on held-out blocks before a network stops.")
@@ -71,9 +73,9 @@ class TrainingConfig(_Model):
     input_noise: float = Field(
         0.1, ge=0, description="Standard deviation of noise added to standardised drivers while training."
     )
-    beta: float = Field(0.5, ge=0, le=1, description="0: Gaussian likelihood; 1: squared error as far as the mean goes.")
+    beta: float = Field(0.5, ge=0, le=1, description="0: Gaussian likelihood; 1: as a squared error for the mean.")
     batch_pixels: int = Field(8192, ge=1, description="Pixels of coarse cells in a step.")
-    pixels_per_epoch: int = Field(100_000, ge=1, description="Pixels of coarse cells that an epoch sees per resolution.")
+    pixels_per_epoch: int = Field(100_000, ge=1, description="Pixels of cells that an epoch sees per resolution.")
     sequence_step: int = Field(
         3, ge=1, description="Sequence pixels averaged along each side where whole cells are trained on, for speed."
     )
@@ -90,7 +92,7 @@ class TrainingConfig(_Model):
         default_factory=dict,
         description="Cell-days kept in memory for a resolution; by default what sixteen epochs see, 2500 at most.",
     )
-    station_samples: int = Field(3000, ge=1, description="Station-days kept for each resolution, at most.")
+    station_samples: int = Field(1000, ge=1, description="Station-days kept for each resolution, at most.")
     seed: int = Field(0, ge=0, description="Same seed, same weights (on a CPU).")
 
     @model_validator(mode="after")

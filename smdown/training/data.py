@@ -108,8 +108,9 @@ class SampleSet:
 
     def groups(self, batch_pixels: int) -> Iterator[Group]:
         """Yield all samples in order, in batches of about so many pixels."""
-        for index in torch.arange(len(self)).split(batch_size(self, batch_pixels)):
-            yield self.group(index)
+        step = batch_size(self, batch_pixels)
+        for start in range(0, len(self), step):
+            yield self.group(torch.arange(start, min(start + step, len(self))))
 
 
 def batch_size(samples: SampleSet, batch_pixels: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import time
@@ -27,7 +26,7 @@ from smdown.training.bundle import Bundle, write_json
 from smdown.training.card import BundleCard, FeatureCard, LayerCard, SequenceCard, SplitCard
 from smdown.training.collect import Collected, collect
 from smdown.training.config import TrainingConfig
-from smdown.training.context import DriverLoader, Progress, TrainContext
+from smdown.training.context import DriverLoader, Layer, Progress, TrainContext
 from smdown.training.data import Samples
 from smdown.training.module import Fitting
 from smdown.training.samples import sequence_ratio
@@ -147,10 +146,12 @@ class _Tell(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report one more epoch."""
+        del pl_module
         self.tell(self.name, trainer.current_epoch + 1, self.epochs)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report the end, be it early."""
+        del trainer, pl_module
         self.tell(self.name, self.epochs, self.epochs)
 
 
@@ -220,11 +221,7 @@ def _card(
         lattice=context.lattice.name,
         resolutions=config.resolutions,
         layers=tuple(
-            LayerCard(
-                name=layer.name, units=layer.units, valid_range=layer.valid_range,
-                mean=float(target.mean[n]), std=float(target.std[n]),
-            )  # fmt: skip
-            for n, layer in enumerate(context.layers)
+            _layer(layer, float(target.mean[n]), float(target.std[n])) for n, layer in enumerate(context.layers)
         ),
         drivers=_features(spec.names, spec.units, data.fine.mean, data.fine.std),
         sequence=None
@@ -248,6 +245,10 @@ def _card(
             "versions": {name: version(name) for name in ("torch", "pytorch-lightning", "numpy")},
         },
     )
+
+
+def _layer(layer: Layer, mean: float, std: float) -> LayerCard:
+    return LayerCard(name=layer.name, units=layer.units, valid_range=layer.valid_range, mean=mean, std=std)
 
 
 def _features(names: tuple[str, ...], units: dict[str, str], mean: Tensor, std: Tensor) -> tuple[FeatureCard, ...]:

@@ -93,7 +93,7 @@ class Fitting(LightningModule):
             if len(found):
                 by_label.setdefault(label, []).append(found.mean())
         self._errors.clear()
-        weights = {label.kind: label.weight for label in self.config.labels}
+        weights: dict[str, float] = {label.kind: label.weight for label in self.config.labels}
         total = sum(weights[label] for label in by_label)
         score = sum(weights[label] * float(torch.stack(means).mean()) for label, means in by_label.items()) / total
         self.log("validation", score, batch_size=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,7 +114,7 @@ class DriverReader:
         fine = np.empty((len(request.day), self.n_fine, side, side), dtype=np.float32)
         grid = self.context.grid(request.ratio)
         for window, members in request.blocks():
-            static = self.loader.static(grid, window) if self.static_at else None
+            static = self._static(grid, window) if self.static_at else None
             for day in np.unique(request.day[members]):
                 block = self._block(grid, window, int(day), static)
                 now = members[request.day[members] == day]
@@ -122,6 +122,17 @@ class DriverReader:
                     fine[i] = block[:, y : y + side, x : x + side]
                 tick(len(now))
         return Drivers(fine, *self.sequences.read(request))
+
+    def _static(self, grid: NestedGrid, window: Window) -> Field:
+        """Return static drivers; outside of the region, where they are not stored, the last pixel is repeated.
+
+        That concerns the surroundings of cells at the region's edge, in training only: prediction reads them.
+        """
+        inside = window.intersect(grid.window)
+        assert inside is not None
+        y, x = inside.y0 - window.y0, inside.x0 - window.x0
+        around = [(0, 0), (y, window.y1 - inside.y1), (x, window.x1 - inside.x1)]
+        return np.pad(self.loader.static(grid, inside), around, mode="edge")
 
     def _block(self, grid: NestedGrid, window: Window, day: int, static: Field | None) -> Field:
         block = np.empty((self.n_fine, *window.shape), dtype=np.float32)
@@ -136,7 +147,7 @@ class SequenceReader:
     """Reads the part of the sequence grid that each sample lies in."""
 
     def __init__(
-        self, loader: DriverLoader, context: TrainContext, days: list[np.datetime64], cells: Cells
+        self, loader: DriverLoader, context: TrainContext, days: Sequence[np.datetime64], cells: Cells
     ) -> None:
         self.loader, self.days, self.spec = loader, days, context.spec
         self.ratio = sequence_ratio(context)

@@ -71,8 +71,8 @@ def split(
 ) -> Split:
     """Draw the roles.
 
-    Validation cells are whole blocks (smaller ones where the region has just one); a training station validates if its cell does. Among random draws of blocks the
-    one whose share of stations comes closest to `validation` is taken.
+    Validation cells are whole blocks (smaller ones where the region has just one); a training station validates if its
+    cell does. Among random draws of blocks the one whose share of stations comes closest to `validation` is taken.
 
     Raises
     ------

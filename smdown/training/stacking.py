@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Real = npt.NDArray[np.floating]
 
 
 def ensemble_weights(
@@ -78,7 +79,7 @@ def _on_support(quadratic: Array, support: tuple[int, ...]) -> Array:
     return weights
 
 
-def mixture(mean: Array, variance: Array, weights: Array) -> tuple[Array, Array]:
+def mixture(mean: Real, variance: Real, weights: Real) -> tuple[Real, Real]:
     """Return mean and variance of a mixture of Gaussians along the first axis.
 
     ``mu = sum_k w_k mu_k``, ``var = sum_k w_k (var_k + (mu_k - mu)^2)`` (Lakshminarayanan et al. 2017, with weights).

@@ -20,7 +20,7 @@ _D1, _D2 = np.float32(SURFACE_MM), np.float32(ROOT_MM)
 _LEAVES = np.float32(1.2)  # mm of rain that full cover keeps
 _ABSTRACTION = np.float32(0.2)  # share of the retention that fills before anything runs off (SCS curve number method)
 _UPTAKE = np.float32(0.2)  # share of transpiration that roots in the surface layer serve
-_RESTORE = np.float32(0.15)  # per day, of the difference to the wetter layer below (Noilhan and Planton, 1989)
+_RESTORE = np.float32(0.25)  # per day, of the difference to the wetter layer below (Noilhan and Planton, 1989)
 
 
 _FAST: dict[str, Any] = {

@@ -19,7 +19,7 @@ SURFACE_MM, ROOT_MM = 50.0, 950.0
 PARTICLE_DENSITY = 2.7
 """Density of mineral grains (g cm-3)."""
 _FIELD_CAPACITY_MM, _WILTING_MM = 3365.0, 153000.0  # suction of 33 and 1500 kPa as a column of water
-_REGIONAL = (Component(14000.0, 0.42), Component(4500.0, 0.30), Component(1300.0, 0.18), Component(350.0, 0.10))
+_REGIONAL = (Component(14000.0, 0.42), Component(4500.0, 0.28), Component(1300.0, 0.19), Component(350.0, 0.11))
 _HIDDEN = (Component(1500.0, 0.45), Component(350.0, 0.43), Component(0.0, 0.12))
 
 
@@ -75,8 +75,8 @@ def make_texture(frame: Frame, terrain: Terrain, seed: int) -> Texture:
     rng = stream(seed, "texture")
     first, second, third = (gaussian_field(rng, frame.shape, frame.spacing, _REGIONAL) for _ in range(3))
     hollow = np.clip(terrain.hollow, -2.0, 2.5)
-    sand = np.clip(43.0 + 16.5 * first - 3.5 * hollow, 4.0, 92.0)
-    clay = np.clip(23.0 - 6.0 * first + 5.0 * second + 2.5 * hollow, 3.0, 60.0)
+    sand = np.clip(43.0 + 16.5 * first - 5.0 * hollow, 4.0, 92.0)
+    clay = np.clip(23.0 - 6.0 * first + 5.0 * second + 3.5 * hollow, 3.0, 60.0)
     clay = np.minimum(clay, 97.0 - sand)
     organic = np.clip(1.6 * np.exp(0.35 * third + 0.15 * hollow - 0.1 * first), 0.2, 8.0)
     return Texture(sand, clay, organic)

@@ -52,7 +52,10 @@ class Region:
         shape = [field_of(rng, size, 4.0) for _ in range(3)]
         mix = rng.standard_normal((self.days + 30, 3)) * 0.3
         self.rain = np.stack(
-            [s * np.exp(sum(m * f for m, f in zip(row, shape, strict=True))) for s, row in zip(storms, mix, strict=True)]
+            [
+                s * np.exp(sum(m * f for m, f in zip(row, shape, strict=True)))
+                for s, row in zip(storms, mix, strict=True)
+            ]
         ).astype(np.float32)
         self.ndvi = field_of(rng, size, 1.8)
         self.hidden = [field_of(rng, size, 1.5) for _ in range(2)]
@@ -63,9 +66,7 @@ class Region:
         self.station_bias = rng.standard_normal((2, self.stations)) * 0.02
 
     def _truth(self) -> np.ndarray:
-        elevation, slope, tpi, sand, clay = (
-            (self.static_fields[k] - 10) / 3 for k in STATIC
-        )
+        elevation, slope, tpi, sand, clay = ((self.static_fields[k] - 10) / 3 for k in STATIC)
         keep = 1 / (1 + np.exp(-(1.6 - 0.5 * sand)))
         top = np.zeros_like(elevation)
         deep = np.zeros_like(elevation)
@@ -79,7 +80,10 @@ class Region:
                 surface = 1 / (1 + np.exp(-(wet - 1.5 + lift * (0.6 + 0.4 * wet) + 0.25 * clay**2 * 0.3)))
                 root = 1 / (1 + np.exp(-(np.tanh(deep / 150) - 0.6 + 0.8 * lift + 0.3 * clay)))
                 out.append(
-                    [0.05 + 0.4 * surface + self.noise * self.hidden[0], 0.1 + 0.35 * root + self.noise * self.hidden[1]]
+                    [
+                        0.05 + 0.4 * surface + self.noise * self.hidden[0],
+                        0.1 + 0.35 * root + self.noise * self.hidden[1],
+                    ]
                 )
         return np.array(out, dtype=np.float32).swapaxes(0, 1)
 
@@ -147,8 +151,12 @@ class Region:
 
     def station_data(self) -> xr.Dataset:
         grid = NestedGrid(EASE2_M09, self.cells, self.base)
-        y = np.array([grid.y_centres(int(i) + self.origin.y0, int(i) + self.origin.y0 + 1)[0] for i in self.station_at[:, 0]])
-        x = np.array([grid.x_centres(int(i) + self.origin.x0, int(i) + self.origin.x0 + 1)[0] for i in self.station_at[:, 1]])
+        y = np.array(
+            [grid.y_centres(int(i) + self.origin.y0, int(i) + self.origin.y0 + 1)[0] for i in self.station_at[:, 0]]
+        )
+        x = np.array(
+            [grid.x_centres(int(i) + self.origin.x0, int(i) + self.origin.x0 + 1)[0] for i in self.station_at[:, 1]]
+        )
         lon, lat = Transformer.from_crs(EASE2_M09.crs, "EPSG:4326", always_xy=True).transform(x, y)
         values = self.truth[:, :, self.station_at[:, 0], self.station_at[:, 1]] + self.station_bias[:, None]
         return xr.Dataset(
