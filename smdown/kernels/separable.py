@@ -34,7 +34,7 @@ def resample(source: F32, y0: int, x0: int, rows: AxisWeights, cols: AxisWeights
     rows, cols : AxisWeights
         Weights of the two axes.
     clamp : bool
-        Keep results within the extremes of the valid pixels that they draw on.
+        Keep results within the extremes of the valid pixels that they draw on (those without weight do not count).
 
     Returns
     -------
@@ -81,12 +81,14 @@ def _rows_first(
                 _along(source[y], holes[y], xs, xw, ring[y % taps])
                 held[y % taps] = y
             holed |= holes[y]
-        if taps == 4 and not holed:
+        if taps == 4 and not holed and np.all(yw[i] != 0):
             a, b, c, d = ring[ys[i] % 4], ring[(ys[i] + 1) % 4], ring[(ys[i] + 2) % 4], ring[(ys[i] + 3) % 4]
             _four(a, b, c, d, yw[i], clamp, out[i])
             continue
+        _clear(whole)
         for k in range(taps):
-            _add(ring[(ys[i] + k) % taps], yw[i, k], k == 0, whole)
+            if yw[i, k] != 0:
+                _add(ring[(ys[i] + k) % taps], yw[i, k], whole)
         _finish(whole, clamp, source[yn[i]], xn, out[i])
     return out
 
@@ -101,16 +103,19 @@ def _columns_first(
     tall = np.empty((4, source.shape[1]), np.float32)
     whole = np.empty((4, xs.shape[0]), np.float32)
     for i in range(n):
+        _clear(tall)
         for k in range(taps):
-            _add_source(source[ys[i] + k], holes[ys[i] + k], yw[i, k], k == 0, tall)
-        whole[SUM], whole[LOST], whole[LOW], whole[HIGH] = 0, 0, np.inf, -np.inf
+            if yw[i, k] != 0:
+                _add_source(source[ys[i] + k], holes[ys[i] + k], yw[i, k], tall)
+        _clear(whole)
         for k in range(xw.shape[0]):
             for j in range(xs.shape[0]):
                 x = xs[j] + k
-                whole[SUM, j] += xw[k, j] * tall[SUM, x]
-                whole[LOST, j] += xw[k, j] * tall[LOST, x]
-                whole[LOW, j] = min(tall[LOW, x], whole[LOW, j])
-                whole[HIGH, j] = max(tall[HIGH, x], whole[HIGH, j])
+                w = xw[k, j]
+                whole[SUM, j] += w * tall[SUM, x]
+                whole[LOST, j] += w * tall[LOST, x]
+                whole[LOW, j] = min(tall[LOW, x] if w != 0 else np.float32(np.inf), whole[LOW, j])
+                whole[HIGH, j] = max(tall[HIGH, x] if w != 0 else np.float32(-np.inf), whole[HIGH, j])
         _finish(whole, clamp, source[yn[i]], xn, out[i])
     return out
 
@@ -126,7 +131,7 @@ def _along(row: F32, holed: bool, start: I64, weights: F32, out: F32) -> None:
             v, w = row[start[j] + k], weights[k, j]
             if holed and np.isnan(v):
                 lost += w
-            else:
+            elif w != 0:
                 total += w * v
                 low, high = min(v, low), max(v, high)
         out[SUM, j], out[LOST, j], out[LOW, j], out[HIGH, j] = total, lost, low, high
@@ -145,13 +150,13 @@ def _four(a: F32, b: F32, c: F32, d: F32, w: F32, clamp: bool, out: F32) -> None
 
 
 @numba.njit(nogil=True, cache=True)
-def _add(row: F32, w: np.float32, first: bool, into: F32) -> None:
+def _clear(sums: F32) -> None:
+    sums[SUM], sums[LOST], sums[LOW], sums[HIGH] = 0, 0, np.inf, -np.inf
+
+
+@numba.njit(nogil=True, cache=True)
+def _add(row: F32, w: np.float32, into: F32) -> None:
     """Add a row that has been resampled already to the sums of an output row."""
-    if first:
-        for j in range(into.shape[1]):
-            into[SUM, j], into[LOST, j] = w * row[SUM, j], w * row[LOST, j]
-            into[LOW, j], into[HIGH, j] = row[LOW, j], row[HIGH, j]
-        return
     for j in range(into.shape[1]):
         into[SUM, j] += w * row[SUM, j]
         into[LOST, j] += w * row[LOST, j]
@@ -160,10 +165,8 @@ def _add(row: F32, w: np.float32, first: bool, into: F32) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_source(row: F32, holed: bool, w: np.float32, first: bool, into: F32) -> None:
+def _add_source(row: F32, holed: bool, w: np.float32, into: F32) -> None:
     """Add a source row to the sums of an output row."""
-    if first:
-        into[SUM], into[LOST], into[LOW], into[HIGH] = 0, 0, np.inf, -np.inf
     if not holed:
         for j in range(row.shape[0]):
             into[SUM, j] += w * row[j]

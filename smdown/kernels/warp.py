@@ -54,7 +54,7 @@ def _fill_weights(first: int, position: float, scale: float, cubic: bool, out: F
 
 @numba.njit(nogil=True, cache=True)
 def _value(source: F32, top: int, left: int, wy: F64, wx: F64, least: float, nearest: float) -> float:
-    """Return the weighted mean of the valid pixels, within their extremes."""
+    """Return the weighted mean of the valid pixels, within the extremes of those that have weight."""
     total, share = 0.0, 0.0
     low, high = np.inf, -np.inf
     first, last = max(0, -left), min(wx.shape[0], source.shape[1] - left)
@@ -62,7 +62,7 @@ def _value(source: F32, top: int, left: int, wy: F64, wx: F64, least: float, nea
         subtotal, subshare = 0.0, 0.0
         for k in range(first, last):
             v = source[top + m, left + k]
-            if not np.isnan(v):
+            if wy[m] != 0 and wx[k] != 0 and not np.isnan(v):
                 subtotal += wx[k] * v
                 subshare += wx[k]
                 low, high = min(v, low), max(v, high)
@@ -129,7 +129,8 @@ def warp(source: F32, y0: int, x0: int, rows: F64, cols: F64, scale_y: float, sc
             _fill_weights(sy, py, scale_y, radius == 2, wy)
             _fill_weights(sx, px, scale_x, radius == 2, wx)
             top, left = sy - y0, sx - x0
-            if plain and 0 <= top <= source.shape[0] - 4 and 0 <= left <= source.shape[1] - 4:
+            used = plain and wy[0] != 0 and wx[0] != 0  # all sixteen have weight
+            if used and 0 <= top <= source.shape[0] - 4 and 0 <= left <= source.shape[1] - 4:
                 out[i, j] = _sixteen(source, top, left, wy, wx)
                 if not np.isnan(out[i, j]):
                     continue

@@ -112,14 +112,15 @@ def test_where_holes_leave_no_weight_the_nearest_pixel_is_taken():
 
 def test_a_source_that_is_too_small_is_refused():
     rows = axis_weights(np.arange(3.0), "cubic")
-    with pytest.raises(AssertionError, match="begin at -2"):
+    with pytest.raises(AssertionError, match="begin at -1"):
         resample(np.zeros((9, 9), np.float32), 0, 0, rows, rows)
 
 
 def gdal(field, scale, size, method, margin):
     out = np.full((size, size), np.nan)
     reproject(
-        field, out, src_transform=Affine(1, 0, 0, 0, -1, 0), dst_transform=Affine(scale, 0, margin, 0, -scale, -margin),
+        field, out, src_transform=Affine(1e3, 0, 2e5, 0, -1e3, 3e6),
+        dst_transform=Affine(scale * 1e3, 0, 2e5 + margin * 1e3, 0, -scale * 1e3, 3e6 - margin * 1e3),
         src_crs="EPSG:6933", dst_crs="EPSG:6933", resampling=method, tolerance=0, num_threads=1,
     )  # fmt: skip
     return out
