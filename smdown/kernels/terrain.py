@@ -36,8 +36,9 @@ def gradient(elevation: F32, dx: F64, dy: F64) -> tuple[F32, F32]:
             left = a[j] + np.float32(2) * b[j] + c[j]
             up = a[j] + np.float32(2) * a[j + 1] + a[j + 2]
             down = c[j] + np.float32(2) * c[j + 1] + c[j + 2]
-            east[i, j] = (right - left) * fx
-            north[i, j] = (up - down) * fy
+            hole = b[j + 1] - b[j + 1]  # NaN where the pixel itself, which Horn leaves out, is missing
+            east[i, j] = (right - left) * fx + hole
+            north[i, j] = (up - down) * fy + hole
     return east, north
 
 

@@ -62,7 +62,7 @@ class TrainingConfig(_Model):
         "stacking", description="How networks are weighted, from their errors on held-out blocks."
     )
     shrinkage: float = Field(
-        0.2,
+        1.0,
         ge=0,
         description="Pull of stacking weights to equal ones, relative to the networks' mean squared error.",
     )

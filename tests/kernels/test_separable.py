@@ -56,7 +56,7 @@ def test_a_window_is_that_of_the_whole_bit_for_bit(field, method, scale_y, scale
     assert part.tobytes() == whole[tuple(cuts)].tobytes()
 
 
-@given(st.sampled_from(("cubic", "bilinear", "average")), scales, st.integers(12, 27), st.integers(12, 27))
+@given(st.sampled_from(("cubic", "bilinear", "average")), scales, st.integers(13, 25), st.integers(13, 25))
 def test_a_hole_reaches_no_further_than_the_kernel(method, scale, y, x):
     field = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
     holed = field.copy()
@@ -68,7 +68,7 @@ def test_a_hole_reaches_no_further_than_the_kernel(method, scale, y, x):
     far_y, far_x = (np.abs(centre - place - 0.5) > reach + 1e-6 for place in (y, x))
     assert not changed[far_y].any()
     assert not changed[:, far_x].any()
-    assert changed.any() or scale < 1
+    assert changed.any()
 
 
 @given(st.sampled_from(("cubic", "bilinear")), st.sampled_from((0.05, 0.3, 0.77, 1.0)), st.floats(0, 0.99))
