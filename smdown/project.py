@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from distributed import Client
 
+NOTES_SHOWN = 40
+"""Notes of a stage's tasks that are said."""
 STAGES = ("ingest", "features", "train", "predict", "evaluate")
 
 
@@ -187,8 +189,7 @@ class Project:
             sources.check(self.source_configs, self.ingest_context)
         for name in stages:
             outcome: Outcome = getattr(self, name)(client=client, progress=progress)
-            for note in outcome.notes:
-                progress.say(f"{name}: {note}")
+            _say_notes(name, outcome.notes, progress)
             log.add(name, outcome)
             _raise_if_failed(name, outcome)
         if "evaluate" in stages:
@@ -401,6 +402,13 @@ class Project:
             )
         inference.export_cog(self.mosaic_url, layer, day, str(out), crs=crs)
         return str(out)
+
+
+def _say_notes(name: str, notes: Sequence[str], progress: Progress) -> None:
+    for note in notes[:NOTES_SHOWN]:
+        progress.say(f"{name}: {note}")
+    if len(notes) > NOTES_SHOWN:
+        progress.say(f"{name}: and {len(notes) - NOTES_SHOWN} more notes")
 
 
 def _raise_if_failed(name: str, outcome: Outcome) -> None:

@@ -82,7 +82,7 @@ def sensitivity(
     pixels : int
         Pixels predicted in one pass at a resolution, about.
     samples : int
-        Cell-days at a resolution, at most.
+        Cell-days at a resolution, at most; never less than 8.
     seed : int
         Same seed, same samples.
     progress : callable, optional
@@ -108,7 +108,7 @@ def sensitivity(
     counts = {}
     for n, resolution in enumerate(resolutions):
         ratio = nominal_ratio(context.lattice, resolution)
-        drawn = sampler.draw(ratio, max(4, min(samples, pixels // ratio**2)), seed)
+        drawn = sampler.draw(ratio, max(8, min(samples, pixels // ratio**2)), seed)
         counts[str(resolution)] = len(drawn)
         judge = _Judge(predictor, bundle, drawn, ratio)
         for k, (step, channels) in enumerate(steps):

@@ -9,7 +9,17 @@ from pyproj import Geod, Transformer
 
 from smdown.cubes import Cube
 from smdown.evaluation.job import LayerInput
-from smdown.evaluation.pictures import MAX_SIDE, Field, Scale, block_means, decimation, nice, overview, scale_of
+from smdown.evaluation.pictures import (
+    CLOSE_SIDE,
+    MAX_SIDE,
+    Field,
+    Scale,
+    block_means,
+    decimation,
+    nice,
+    overview,
+    scale_of,
+)
 from smdown.evaluation.reader import first_pixel
 from smdown.evaluation.record import Record, time_index
 from smdown.grid import NestedGrid, Window
@@ -89,7 +99,7 @@ def map_set(record: Record, layer: LayerInput, day: str) -> MapSet | None:
     if not np.isfinite(whole.fine).any():
         return None
     cells = _interesting_cells(whole.fine, grid, factor)
-    close = _read(record, layer, day, grid, cells, decimation((cells.height * grid.ratio,) * 2, MAX_SIDE, grid.ratio))
+    close = _read(record, layer, day, grid, cells, decimation(cells.refine(grid.ratio).shape, CLOSE_SIDE, grid.ratio))
     values = scale_of([f for f in (whole.coarse, whole.fine, whole.truth, close.fine) if f is not None])
     spread = scale_of([f for f in (whole.std, close.std) if f is not None], "BuPu")
     pixels = cells.refine(grid.ratio).relative_to(grid.window)

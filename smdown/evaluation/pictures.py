@@ -14,8 +14,10 @@ from PIL import Image
 
 from smdown.cubes import Cube
 
-MAX_SIDE = 640
+MAX_SIDE = 480
 """Longest side of an overview, in pixels."""
+CLOSE_SIDE = 640
+"""Longest side of a close-up, in pixels."""
 _MISSING = 255
 _COLOURS = 254
 

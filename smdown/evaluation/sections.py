@@ -93,8 +93,16 @@ def sensitivity_blocks(record: Record) -> list[dict[str, Any]]:
             if any(math.isfinite(v) for entries in table.values() for v in entries.values()):
                 blocks.append({"heading": heading, "kind": kind, "units": units, **_bars(table)})
         if blocks:
-            pages.append({"layer": title, "resolutions": list(resolutions), "blocks": blocks})
+            pages.append(
+                {"layer": title, "resolutions": [_with_count(record, r) for r in resolutions], "blocks": blocks}
+            )
     return pages
+
+
+def _with_count(record: Record, resolution: str) -> str:
+    """Return a resolution with the number of cell-days that it was judged on."""
+    count = number(record.sensitivity.get("samples", {}).get(resolution))
+    return f"{resolution} m ({count:.0f} cell-days)" if math.isfinite(count) else f"{resolution} m"
 
 
 def _bars(table: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

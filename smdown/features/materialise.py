@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from smdown.cubes import Cube, CubeSpec, Variable, create_cube, join, open_cube
 from smdown.features.loader import get_loader
 from smdown.features.spec import FeatureSpec
@@ -78,9 +76,7 @@ def run_features(task: FeaturesTask) -> Receipt:
     for name, values in zip(task.spec.static_names, drivers, strict=True):
         cube.write(name, values, local)
     cube.commit(task.tile.row, task.tile.col)
-    missing = float(np.isnan(drivers).mean())
-    notes = (f"{task.key}: {missing:.0%} of driver values are missing",) if missing > 0.5 else ()
-    return Receipt(task.key, pixels=task.tile.core.size, notes=notes)
+    return Receipt(task.key, pixels=task.tile.core.size)
 
 
 def task_bytes(spec: FeatureSpec, cells_per_tile: int) -> int:

@@ -66,16 +66,16 @@ class TrainingConfig(_Model):
         ge=0,
         description="Pull of stacking weights to equal ones, relative to the networks' mean squared error.",
     )
-    epochs: int = Field(30, ge=1, description="Passes over the samples, at most.")
-    patience: int = Field(10, ge=1, description="Epochs without improvement on held-out blocks before a network stops.")
+    epochs: int = Field(40, ge=1, description="Passes over the samples, at most.")
+    patience: int = Field(20, ge=1, description="Epochs without improvement on held-out blocks before a network stops.")
     learning_rate: float = Field(4e-3, gt=0, description="Highest step of the one-cycle schedule.")
     weight_decay: float = Field(0.02, ge=0, description="Pull of weights towards zero (decoupled).")
     input_noise: float = Field(
         0.1, ge=0, description="Standard deviation of noise added to standardised drivers while training."
     )
     beta: float = Field(0.5, ge=0, le=1, description="0: Gaussian likelihood; 1: as a squared error for the mean.")
-    batch_pixels: int = Field(8192, ge=1, description="Pixels of coarse cells in a step.")
-    pixels_per_epoch: int = Field(100_000, ge=1, description="Pixels of cells that an epoch sees per resolution.")
+    batch_pixels: int = Field(4096, ge=1, description="Pixels of coarse cells in a step.")
+    pixels_per_epoch: int = Field(60_000, ge=1, description="Pixels of cells that an epoch sees per resolution.")
     sequence_step: int = Field(
         3, ge=1, description="Sequence pixels averaged along each side where whole cells are trained on, for speed."
     )
@@ -90,7 +90,7 @@ class TrainingConfig(_Model):
     max_days: int = Field(60, ge=1, description="Days sampled from the period, at most.")
     samples_per_resolution: dict[int, int] = Field(
         default_factory=dict,
-        description="Cell-days kept in memory for a resolution; by default what sixteen epochs see, 2500 at most.",
+        description="Cell-days kept in memory for a resolution; by default what some twenty epochs see, 2500 at most.",
     )
     station_samples: int = Field(1000, ge=1, description="Station-days kept for each resolution, at most.")
     seed: int = Field(0, ge=0, description="Same seed, same weights (on a CPU).")
@@ -108,7 +108,7 @@ class TrainingConfig(_Model):
 
     def samples_at(self, resolution: int, ratio: int) -> int:
         """Return how many cell-days are kept for a resolution of so many pixels along a cell."""
-        default = min(2500, max(16, 16 * self.pixels_per_epoch // ratio**2))
+        default = min(2500, max(16, 24 * self.pixels_per_epoch // ratio**2))
         return self.samples_per_resolution.get(resolution, default)
 
 

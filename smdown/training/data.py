@@ -11,6 +11,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from smdown.networks import Placement
+from smdown.networks.base import crop
 from smdown.training.config import TrainingConfig
 
 STATION_BATCH = 128
@@ -97,6 +98,11 @@ class SampleSet:
             "fine", "sequence", "y_weight", "x_weight", "target", "mask", "cells", "day", "station",
         )  # fmt: skip
         return replace(self, **{name: getattr(self, name)[index] for name in per_sample})
+
+    def within(self, radius: int) -> SampleSet:
+        """Return the same samples with just `radius` pixels around the core, features last in memory."""
+        fine = crop(self.fine, self.radius - radius).contiguous(memory_format=torch.channels_last)
+        return replace(self, fine=fine, radius=radius)
 
     def group(self, index: Tensor, weight: float = 1.0) -> Group:
         """Return some of the samples."""
@@ -190,6 +196,8 @@ class Samples(LightningDataModule):
     ----------
     training, validation : list of SampleSet
         By role.
+    radius : int
+        Pixels around the core that the network needs.
     config : TrainingConfig
         Sizes of batches and epochs.
     seed : int
@@ -197,10 +205,16 @@ class Samples(LightningDataModule):
     """
 
     def __init__(
-        self, training: list[SampleSet], validation: list[SampleSet], config: TrainingConfig, seed: int
+        self,
+        training: list[SampleSet],
+        validation: list[SampleSet],
+        radius: int,
+        config: TrainingConfig,
+        seed: int,
     ) -> None:
         super().__init__()
-        self.training, self.validation = training, validation
+        self.training = [samples.within(radius) for samples in training]
+        self.validation = [samples.within(radius) for samples in validation]
         self.config, self.seed = config, seed
 
     def train_dataloader(self) -> TrainBatches:

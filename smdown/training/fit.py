@@ -167,6 +167,7 @@ def _fit(
     started = time.perf_counter()
     network = _build(network_config, context)
     module = Fitting(network, config, len(context.layers))
+    samples = Samples(data.training, data.validation, network.radius, config, seed)
     best = _KeepBest()
     with _quiet():
         trainer = pl.Trainer(
@@ -181,7 +182,7 @@ def _fit(
             num_sanity_val_steps=0,
             callbacks=[best, EarlyStopping("validation", patience=config.patience), _Tell(name, config.epochs, tell)],
         )
-        trainer.fit(module, datamodule=Samples(data.training, data.validation, config, seed))
+        trainer.fit(module, datamodule=samples)
     network = deepcopy(network).cpu()
     network.load_state_dict(best.state)
     seconds = round(time.perf_counter() - started, 3)

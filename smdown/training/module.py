@@ -9,7 +9,6 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from smdown.networks import Network
-from smdown.networks.base import crop
 from smdown.training.config import TrainingConfig
 from smdown.training.data import Group
 from smdown.training.loss import beta_nll, cell_moments
@@ -48,8 +47,7 @@ class Fitting(LightningModule):
 
     def predict_group(self, group: Group, fine: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of a group: ``(n, layer)`` for cell means, ``(n, layer, y, x)`` else."""
-        drivers = crop(group.fine if fine is None else fine, group.radius - self.network.radius)
-        mean, log_variance = self.network(drivers, group.sequence, group.place)
+        mean, log_variance = self.network(group.fine if fine is None else fine, group.sequence, group.place)
         if group.label == "cell_mean":
             return cell_moments(mean, log_variance, group.mask)
         return mean, log_variance

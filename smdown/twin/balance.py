@@ -120,7 +120,9 @@ class Land:
         root = ROOT_MM * (0.25 * soil.wilting + 0.75 * soil.capacity)
         return State(surface.astype(np.float32), root.astype(np.float32), np.zeros(self.node_shape))
 
-    def advance(self, state: State, rain: Array32, suns: Sequence[Sun], seasons: Sequence[Season], watch: Watch) -> Report:
+    def advance(
+        self, state: State, rain: Array32, suns: Sequence[Sun], seasons: Sequence[Season], watch: Watch
+    ) -> Report:
         """Take the state some days further, in place.
 
         Parameters

@@ -9,11 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit, prange
 
 from smdown.twin.powers import exp2, log2
-from smdown.twin.soil import ROOT_MM, SURFACE_MM
+from smdown.twin.soil import ROOT_MM, SURFACE_MM, Hydraulics
+from smdown.twin.vegetation import Vegetation
 from smdown.twin.weather import STEP
+
+Row = npt.NDArray[np.float32]
+Field = npt.NDArray[np.float32]
+Row64 = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 _ONE, _ZERO, _HALF = np.float32(1.0), np.float32(0.0), np.float32(0.5)
 _D1, _D2 = np.float32(SURFACE_MM), np.float32(ROOT_MM)
@@ -32,12 +39,12 @@ _FAST: dict[str, Any] = {
 
 
 @njit(inline="always")
-def _part(x, low, span):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _part(x: Any, low: Any, span: Any) -> Any:
     return min(max((x - low) / span, _ZERO), _ONE)
 
 
 @njit(inline="always")
-def drained(water, pores, power, rate):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def drained(water: Any, pores: Any, power: Any, rate: Any) -> Any:
     """Return the water (mm) that a layer has left after a day of free drainage.
 
     Exact solution of dW/dt = -K(W) with K = Ks S^(2b+3) (Clapp and Hornberger, 1978, Water Resources Research 14):
@@ -56,7 +63,7 @@ def drained(water, pores, power, rate):  # type: ignore[no-untyped-def]  # noqa:
 
 
 @njit(inline="always")
-def wetted(w1, w2, falls, comes, pores1, pores2):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def wetted(w1: Any, w2: Any, falls: Any, comes: Any, pores1: Any, pores2: Any) -> Any:
     """Return both layers (mm) and the runoff after rain that reaches the ground and water from uphill have come in.
 
     The ground refuses rain by the SCS curve with half of the free pores as retention; what a full layer cannot
@@ -73,7 +80,7 @@ def wetted(w1, w2, falls, comes, pores1, pores2):  # type: ignore[no-untyped-def
 
 
 @njit(inline="always")
-def evaporated(w1, w2, ask, green, wilting, capacity):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def evaporated(w1: Any, w2: Any, ask: Any, green: Any, wilting: Any, capacity: Any) -> Any:
     """Return what evaporation and roots take from the surface, and what roots take from below (mm).
 
     Bare ground dries the surface down to half the wilting point, roots feel drought from half way between field
@@ -89,12 +96,14 @@ def evaporated(w1, w2, ask, green, wilting, capacity):  # type: ignore[no-untype
 
 
 @njit(**_FAST)
-def _exchange(  # type: ignore[no-untyped-def]  # noqa: ANN202
-    near, deep, rain, comes, plants, porosity, wilting, capacity, demand, southness, weather, lost, ran  # noqa: ANN001
-):
+def _exchange(
+    near: Row, deep: Row, rain: Row, comes: Row, plants: tuple[Row, ...], ground: tuple[Row, ...], weather: Row,
+    lost: Row, ran: Row,
+) -> None:  # fmt: skip
     """Let a day's rain, inflow and sun act on a row; `lost` and `ran` receive evaporation and runoff (mm)."""
     ask, tilt, p_last, p_winter, p_summer = weather
     lasting, winter, summer = plants
+    porosity, wilting, capacity, demand, southness = ground
     for x in range(len(rain)):
         green = min(max(lasting[x] * p_last + winter[x] * p_winter + summer[x] * p_summer, _ZERO), _ONE)
         need = ask * demand[x] * min(max(_ONE + tilt * southness[x], _HALF), _ONE + _HALF)
@@ -107,13 +116,13 @@ def _exchange(  # type: ignore[no-untyped-def]  # noqa: ANN202
 
 
 @njit(**_FAST)
-def _drain(water, porosity, depth, power, rate, left):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _drain(water: Row, porosity: Row, depth: np.float32, power: Row, rate: Row, left: Row) -> None:
     for x in range(len(water)):
         left[x] = drained(water[x], porosity[x] * depth, power[x], rate[x])
 
 
 @njit(**_FAST)
-def _sink(near, deep, porosity, left):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _sink(near: Row, deep: Row, porosity: Row, left: Row) -> None:
     """Move what drains to the layer below, as far as there is room, and what rises to a drier surface."""
     for x in range(len(near)):
         sunk = min(near[x] - left[x], porosity[x] * _D2 - deep[x])
@@ -123,7 +132,7 @@ def _sink(near, deep, porosity, left):  # type: ignore[no-untyped-def]  # noqa: 
 
 
 @njit(**_FAST)
-def _leave(deep, left, interflow, sank, downhill):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _leave(deep: Row, left: Row, interflow: Row, sank: Row, downhill: Row) -> None:
     for x in range(len(deep)):
         sank[x] = deep[x] - left[x]
         downhill[x] = sank[x] * interflow[x]
@@ -131,7 +140,10 @@ def _leave(deep, left, interflow, sank, downhill):  # type: ignore[no-untyped-de
 
 
 @njit(parallel=True, **_FAST)
-def advance_rows(surface, root, soil, plants, southness, rain, inflow, lines, weather, watch, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def advance_rows(
+    surface: Field, root: Field, soil: Hydraulics, plants: Vegetation, southness: Field, rain: Field, inflow: Field,
+    lines: tuple[Indices, Row, Indices, Row], weather: Field, watch: Any, out: Any,
+) -> None:  # fmt: skip
     """Take every row some days further, in place; see :meth:`smdown.twin.balance.Land.advance`.
 
     Parameters
@@ -163,8 +175,8 @@ def advance_rows(surface, root, soil, plants, southness, rain, inflow, lines, we
         for d in range(len(weather)):
             row_of(rain[d], iy[r], wy[r], ix, wx, wet)
             green = plants.lasting[r], plants.winter[r], plants.summer[r]
-            limits = porosity, soil.wilting[r], soil.capacity[r], soil.demand[r], southness[r]
-            _exchange(near, deep, wet, comes, green, *limits, weather[d], lost, ran)
+            ground = porosity, soil.wilting[r], soil.capacity[r], soil.demand[r], southness[r]
+            _exchange(near, deep, wet, comes, green, ground, weather[d], lost, ran)
             _drain(near, porosity, _D1, power, soil.surface_rate[r], left)
             _sink(near, deep, porosity, left)
             _drain(deep, porosity, _D2, power, soil.root_rate[r], left)
@@ -175,7 +187,7 @@ def advance_rows(surface, root, soil, plants, southness, rain, inflow, lines, we
 
 
 @njit(**_FAST)
-def row_of(nodes, i, w, ix, wx, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def row_of(nodes: Field, i: int, w: Any, ix: Indices, wx: Row, out: Row) -> None:
     """Interpolate one row of pixels from the nodes, between node rows `i` and ``i + 1``."""
     line = nodes[i] + w * (nodes[i + 1] - nodes[i])
     for x in range(len(out)):
@@ -183,7 +195,7 @@ def row_of(nodes, i, w, ix, wx, out):  # type: ignore[no-untyped-def]  # noqa: A
 
 
 @njit(**_FAST)
-def _sum(row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _sum(row: Row) -> float:
     total = 0.0
     for x in range(len(row)):
         total += row[x]
@@ -191,7 +203,7 @@ def _sum(row):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
 
 
 @njit(**_FAST)
-def _account(wet, lost, ran, sank, comes, totals):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _account(wet: Row, lost: Row, ran: Row, sank: Row, comes: Row, totals: Row64) -> None:
     totals[0] += _sum(wet)
     totals[1] += _sum(lost)
     totals[2] += _sum(ran)
@@ -200,7 +212,7 @@ def _account(wet, lost, ran, sank, comes, totals):  # type: ignore[no-untyped-de
 
 
 @njit(**_FAST)
-def spread(row, ix, wx, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def spread(row: Row, ix: Indices, wx: Row, out: Row64) -> None:
     """Add a row of pixels to the nodes left and right of each, with the weights that interpolation uses."""
     start = 0
     while start < len(row):
@@ -215,14 +227,14 @@ def spread(row, ix, wx, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, A
 
 
 @njit(parallel=True, **_FAST)
-def spread_rows(field, ix, wx, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def spread_rows(field: Field, ix: Indices, wx: Row, out: Row64) -> None:
     """Do :func:`spread` for every row of `field` (``(y, x)``) into `out` (``(y, node x)``)."""
     for r in prange(field.shape[0]):
         spread(field[r], ix, wx, out[r])
 
 
 @njit(**_FAST)
-def _report(surface, root, r, d, watch, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _report(surface: Row, root: Row, r: int, d: int, watch: Any, out: Any) -> None:
     """Write a row's water contents (m3 m-3) where they are wanted."""
     for j in range(len(watch.edges) - 1):
         near = _sum(surface[watch.edges[j] : watch.edges[j + 1]])

@@ -8,6 +8,7 @@ from numba import njit
 
 Array32 = npt.NDArray[np.float32]
 Array64 = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int32]
 
 MIN_GRADIENT = 0.005
 """Least gradient that enters the wetness index; flat land would make it infinite."""
@@ -17,7 +18,7 @@ _DX = np.array([-1, 0, 1, -1, 1, -1, 0, 1])
 
 
 @njit(cache=True)
-def _push(keys, nodes, size, key, node):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _push(keys: Array64, nodes: Indices, size: int, key: float, node: int) -> int:
     i = size
     while i > 0:
         parent = (i - 1) >> 1
@@ -30,7 +31,7 @@ def _push(keys, nodes, size, key, node):  # type: ignore[no-untyped-def]  # noqa
 
 
 @njit(cache=True)
-def _pop(keys, nodes, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _pop(keys: Array64, nodes: Indices, size: int) -> tuple[int, int]:
     node = nodes[0]
     size -= 1
     key, last = keys[size], nodes[size]
@@ -50,7 +51,7 @@ def _pop(keys, nodes, size):  # type: ignore[no-untyped-def]  # noqa: ANN001, AN
 
 
 @njit(cache=True)
-def flood(z):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def flood(z: Array32) -> tuple[Array64, Indices]:
     """Fill the pits of a terrain and order its pixels from the outlets upwards.
 
     Priority-flood with a least step per pixel (Barnes et al., 2014, Computers & Geosciences 62): water leaves
@@ -96,7 +97,7 @@ def flood(z):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
 
 
 @njit(cache=True)
-def upslope_area(filled, order, dy, dx):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def upslope_area(filled: Array64, order: Indices, dy: float, dx: float) -> Array32:
     """Return the area that drains through each pixel per metre of contour (m).
 
     Multiple flow directions, weights gradient times contour length (Quinn et al., 1991, Hydrological Processes 5).
@@ -148,7 +149,7 @@ def wetness_index(elevation: Array32, dy: float, dx: float) -> Array32:
 
 
 @njit(cache=True)
-def erode(z, uplift, steps, dy, dx, erodibility, diffusion):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def erode(z: Array32, uplift: Array32, steps: int, dy: float, dx: float, erodibility: float, diffusion: float) -> None:
     """Let rivers and creep shape a terrain, in place.
 
     Stream power law of area exponent 0.45, implicit in time along the drainage order (Braun and Willett, 2013,
@@ -196,7 +197,7 @@ def erode(z, uplift, steps, dy, dx, erodibility, diffusion):  # type: ignore[no-
 
 
 @njit(cache=True)
-def _incise(z, order, receiver, reach, area, erodibility):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _incise(z: Array32, order: Indices, receiver: Indices, reach: Array64, area: Array64, erodibility: float) -> None:
     flat = z.reshape(-1)
     for node in order:
         down = receiver[node]
@@ -206,7 +207,7 @@ def _incise(z, order, receiver, reach, area, erodibility):  # type: ignore[no-un
 
 
 @njit(cache=True)
-def _creep(z, dy, dx, diffusion):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _creep(z: Array32, dy: float, dx: float, diffusion: float) -> None:
     old = z.copy()
     for y in range(1, z.shape[0] - 1):
         for x in range(1, z.shape[1] - 1):

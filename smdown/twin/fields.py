@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from scipy import fft
 
 Array32 = npt.NDArray[np.float32]
 Array64 = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 Shape = tuple[int, int]
 Transform = Callable[[Array64, Array64], tuple[Array64, Array64]]
 
@@ -98,7 +100,7 @@ def add_interpolated(out: Array32, coarse: Array32, fy: Array64, fx: Array64, am
     _add_cubic(out, np.ascontiguousarray(coarse), iy, (wy * amplitude).astype(np.float32), ix, wx.astype(np.float32))
 
 
-def _cubic_weights(f: Array64) -> tuple[npt.NDArray[np.int64], Array64]:
+def _cubic_weights(f: Array64) -> tuple[Indices, Array64]:
     """Return the first of four taps and the weights of Keys (1981) cubic convolution, a = -0.5."""
     first = np.floor(f).astype(np.int64)
     t = f - first
@@ -115,7 +117,7 @@ def _cubic_weights(f: Array64) -> tuple[npt.NDArray[np.int64], Array64]:
 
 
 @njit(parallel=True, cache=True)
-def _add_cubic(out, coarse, iy, wy, ix, wx):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _add_cubic(out: Array32, coarse: Array32, iy: Indices, wy: Array32, ix: Indices, wx: Array32) -> None:
     height, width = out.shape
     ny, nx = coarse.shape
     for r in prange(height):
@@ -140,7 +142,7 @@ def sample_rows_columns(field: Array32, fy: Array64, fx: Array64) -> Array32:
 
 
 @njit(inline="always")
-def _bilinear(field, fy, fx):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _bilinear(field: Array32, fy: float, fx: float) -> Any:
     height, width = field.shape
     if not (0.0 <= fy <= height - 1 and 0.0 <= fx <= width - 1):
         return np.float32(np.nan)
@@ -152,7 +154,7 @@ def _bilinear(field, fy, fx):  # type: ignore[no-untyped-def]  # noqa: ANN001, A
 
 
 @njit(parallel=True, cache=True)
-def _sample_grid(field, fy, fx, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _sample_grid(field: Array32, fy: Array64, fx: Array64, out: Array32) -> None:
     for r in prange(out.shape[0]):
         for x in range(out.shape[1]):
             out[r, x] = _bilinear(field, fy[r], fx[x])
@@ -201,7 +203,7 @@ def make_sampler(shape: Shape, x: Array64, y: Array64, place: Transform) -> Samp
 
 
 @njit(parallel=True, cache=True)
-def _sample_lattice(field, node_y, node_x, step, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _sample_lattice(field: Array32, node_y: Array64, node_x: Array64, step: int, out: Array32) -> None:
     for r in prange(out.shape[0]):
         i, t = r // step, (r % step) / step
         for x in range(out.shape[1]):

@@ -77,12 +77,12 @@ class Frame:
     @cached_property
     def lon(self) -> Array:
         """Longitude of each column of the working grid (degrees)."""
-        return self.geographic(np.zeros(0), np.arange(self.shape[1]))[1]
+        return self.geographic(np.zeros(0), np.arange(float(self.shape[1])))[1]
 
     @cached_property
     def lat(self) -> Array:
         """Latitude of each row of the working grid (degrees)."""
-        return self.geographic(np.arange(self.shape[0]), np.zeros(0))[0]
+        return self.geographic(np.arange(float(self.shape[0])), np.zeros(0))[0]
 
     def geographic(self, rows: Array, columns: Array) -> tuple[Array, Array]:
         """Return the latitude of each (fractional) row and the longitude of each column, the reverse of `place`."""

@@ -142,7 +142,7 @@ def _prepare(out: Path, recipe: str) -> TwinSummary | None:
     foreign = {p.name for p in out.iterdir()} - {FILE, *FOLDERS.values()} if out.exists() else set()
     if foreign:
         raise ConfigError(
-            f"got {out} for a twin, a folder that holds other things ({sorted(foreign)[0]}); name a new or empty one"
+            f"got {out} for a twin, a folder that holds other things ({min(foreign)}); name a new or empty one"
         )
     (out / FILE).unlink(missing_ok=True)
     for folder in FOLDERS.values():
@@ -162,9 +162,7 @@ def _write_static(summary: TwinSummary, region: Region, weather: Weather, report
     report("rasters", 3, 3)
 
 
-def _run(
-    summary: TwinSummary, region: Region, weather: Weather, sites: Sites, days: int, report: Progress
-) -> History:
+def _run(summary: TwinSummary, region: Region, weather: Weather, sites: Sites, days: int, report: Progress) -> History:
     """Run the water balance, writing truth and scenes of the days that have them."""
     frame, first = region.frame, np.datetime64(summary.start, "D")
     truth = {int((np.datetime64(d, "D") - first).astype(int)): k for k, d in enumerate(summary.truth_days)}
@@ -207,9 +205,7 @@ def _write_truth(cube: Cube, maps: Array32, time: int) -> None:
             cube.write(name, field[window.slices], window, time)
 
 
-def _write_stations(
-    summary: TwinSummary, region: Region, weather: Weather, sites: Sites, history: History
-) -> None:
+def _write_stations(summary: TwinSummary, region: Region, weather: Weather, sites: Sites, history: History) -> None:
     warmth = np.array([sun.soil_temperature for sun in weather.suns[SPIN_UP_DAYS:]])
     at = sites.rows, sites.columns
     write_stations(

@@ -79,21 +79,19 @@ def make_scenery(frame: Frame, plants: Vegetation, texture: Texture) -> Scenery:
         sampler,
         Affine(PIXEL, 0.0, left, 0.0, -PIXEL, top),
         frame.utm,
-        tile_name(frame),
+        tile_name(*frame.centre, frame.utm),
         Vegetation(*(sampler(p) for p in plants)),
         sampler(np.clip(brightness, 0.5, 1.3)),
     )
 
 
-def tile_name(frame: Frame) -> str:
-    """Return the 100 km square of the military grid (MGRS) that holds the region's middle, as ``T14SND``."""
-    lon, lat = frame.centre
-    zone = int(frame.utm[-2:])
+def tile_name(lon: float, lat: float, crs: str) -> str:
+    """Return the 100 km square of the military grid (MGRS) that holds a place (degrees) of a UTM zone: ``T14SND``."""
+    zone = int(crs[-2:])
     band = "CDEFGHJKLMNPQRSTUVWX"[min(max(int((lat + 80) // 8), 0), 19)]
-    easting, northing = Transformer.from_crs("EPSG:4326", frame.utm, always_xy=True).transform(lon, lat)
+    easting, northing = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(lon, lat)
     column = ("ABCDEFGH", "JKLMNPQR", "STUVWXYZ")[(zone - 1) % 3][min(max(int(easting // 1e5) - 1, 0), 7)]
-    letters = "ABCDEFGHJKLMNPQRSTUV"
-    row = letters[(int(northing // 1e5) + (5 if zone % 2 == 0 else 0)) % 20]
+    row = "ABCDEFGHJKLMNPQRSTUV"[(int(northing // 1e5) + (5 if zone % 2 == 0 else 0)) % 20]
     return f"T{zone:02d}{band}{column}{row}"
 
 
@@ -136,7 +134,10 @@ def write_scene(
 
 
 @njit(parallel=True, cache=True)
-def _expose(green, brightness, wet, cloud, adjacent, shadow, noise, numbers, counts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _expose(
+    green: Array32, brightness: Array32, wet: Array32, cloud: Array32, adjacent: Mask, shadow: Mask,
+    noise: Array32, numbers: Array32, counts: npt.NDArray[np.int16],
+) -> None:  # fmt: skip
     """Write the reflectance (counts of 1e-4) of a band: plants over darker or lighter soil, seen through the sky."""
     plant, bare, wetted, haze = numbers
     for r in prange(green.shape[0]):
@@ -156,12 +157,12 @@ def _expose(green, brightness, wet, cloud, adjacent, shadow, noise, numbers, cou
 
 
 def _sky(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array32, Mask, Mask]:
-    """Return the thickness of clouds (0-1, 0 where clear), what lies next to them, and their shadows on clear ground."""
+    """Return the thickness of clouds (0-1, 0 where clear), what lies next to them, and their shadows."""
     step = 4
     coarse = shape[0] // step + 20, shape[1] // step + 20
     scales = [Component(9000.0, 0.5), Component(2500.0, 0.35), Component(600.0, 0.15)]
     field = gaussian_field(rng, coarse, (PIXEL * step, PIXEL * step), scales)
-    share = float(rng.beta(0.9, 2.6))
+    share = 0.6 * float(rng.beta(0.9, 2.2))
     thick = np.clip((field - np.quantile(field, 1.0 - share)) * 1.2, 0.0, 1.0).astype(np.float32)
     cloud = thick > 0.02
     near = ndimage.binary_dilation(cloud, iterations=2) & ~cloud

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -13,7 +15,7 @@ _E2, _E1 = np.float32(0.24014077), np.float32(0.69315462)
 
 
 @njit(inline="always")
-def log2(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def log2(x: Any) -> Any:
     """Return the logarithm of a positive normal float32, within 3e-6."""
     bits = np.float32(x).view(np.int32)
     power = np.float32(np.int32((bits >> 23) - 127))
@@ -28,7 +30,7 @@ def log2(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
 
 
 @njit(inline="always")
-def exp2(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+def exp2(x: Any) -> Any:
     """Return two to the power of a float32, cut to -120 to 120, within 1e-6 of its size."""
     x = min(max(np.float32(x), -_LIMIT), _LIMIT)
     whole = np.floor(x)

@@ -60,13 +60,14 @@ def reported(
     n = CELLS_PER_DEGREE
     x0, x1 = math.floor((west - MARGIN_DEGREES) * n), math.ceil((east + MARGIN_DEGREES) * n)
     y0, y1 = math.floor((south - MARGIN_DEGREES) * n), math.ceil((north + MARGIN_DEGREES) * n)
-    rows, columns = ((np.arange(m) - before) * STEP for m, before in zip(nodes.shape, nodes.before, strict=True))
+    rows, columns = (STEP * (np.arange(float(m)) - before) for m, before in zip(nodes.shape, nodes.before, strict=True))
     node_lat, node_lon = frame.geographic(rows, columns)
     mean_y, mean_x = _members(node_lat * n, y0, y1), _members(node_lon * n, x0, x1)
     daily = mean_y @ rain.astype(np.float64) @ mean_x.T
     shape, spacing = daily.shape[1:], (111000.0 / n, 111000.0 / n * math.cos(math.radians(frame.centre[1])))
-    for day in daily:
-        day *= np.exp(0.28 * gaussian_field(rng, (shape[0], shape[1]), spacing, [Component(12000.0, 1.0)]) - 0.04)
+    for day in range(len(daily)):
+        error = gaussian_field(rng, (shape[0], shape[1]), spacing, [Component(12000.0, 1.0)])
+        daily[day] *= np.exp(0.28 * error - 0.04)
     daily[daily < 0.3] = 0.0
     return (np.arange(y0, y1) + 0.5) / n, (np.arange(x0, x1) + 0.5) / n, daily.astype(np.float32)
 

@@ -62,13 +62,12 @@ def write_soil(out: Path, frame: Frame, texture: Texture, seed: int) -> None:
         "bulk_density": _sampled(frame, density, window) + 0.03 * error[3],
     }
     for name, values in rasters.items():
-        known = np.isfinite(values)
-        values = np.where(known, np.round(values, 2), NODATA).astype(np.float32)
-        write_geotiff(out / f"{name}.tif", values, "EPSG:4326", _at(window), NODATA)
+        known = np.where(np.isfinite(values), np.round(values, 2), NODATA).astype(np.float32)
+        write_geotiff(out / f"{name}.tif", known, "EPSG:4326", _at(window), NODATA)
 
 
 def degree_tiles(frame: Frame) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
-    """Yield the name and the window (west, south, east, north, in arc-seconds) of each degree that the region touches."""
+    """Yield name and window (west, south, east, north, in arc-seconds) of each degree that the region touches."""
     west, south, east, north = _extent(frame)
     for lat in range(south // ARC, -(-north // ARC)):
         for lon in range(west // ARC, -(-east // ARC)):

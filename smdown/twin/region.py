@@ -152,4 +152,4 @@ def simulate(
 def _over_region(region: Region, rain: Array32) -> Array32:
     """Return the rain on the nodes over the working grid; hills catch more of it."""
     (y, x), (ny, nx) = region.nodes.before, region.land.node_shape
-    return rain[:, y : y + ny, x : x + nx] * relief_factor(region.frame, region.nodes, region.terrain.elevation)
+    return rain[:, y : y + ny, x : x + nx] * relief_factor(region.frame, region.terrain.elevation)

@@ -111,14 +111,17 @@ def _template(frame: Frame) -> tuple[bytearray, list[int], int]:
 
 def _write_axes(file: h5py.File, frame: Frame) -> None:
     cells = frame.grid.at(1)
-    rows, columns = (frame.margin + RATIO * (np.arange(n) + 0.5) - 0.5 for n in cells.shape)
+    rows, columns = (frame.margin + RATIO * (np.arange(float(n)) + 0.5) - 0.5 for n in cells.shape)
     lat, lon = frame.geographic(rows, columns)
     w = cells.window
     for name, values in (("x", cells.x_centres(w.x0, w.x1)), ("y", cells.y_centres(w.y0, w.y1))):
         axis = file.create_dataset(name, data=values, track_times=False)
         axis.attrs["standard_name"] = f"projection_{name}_coordinate"
         axis.attrs["units"] = "m"
-    for name, values, units in (("cell_lat", lat[:, None], "degrees_north"), ("cell_lon", lon[None, :], "degrees_east")):
+    for name, values, units in (
+        ("cell_lat", lat[:, None], "degrees_north"),
+        ("cell_lon", lon[None, :], "degrees_east"),
+    ):
         data = np.broadcast_to(values, cells.shape).astype(np.float32)
         field = file.create_dataset(name, data=data, track_times=False)
         field.attrs["units"] = units

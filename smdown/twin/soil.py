@@ -108,7 +108,9 @@ def make_hydraulics(frame: Frame, terrain: Terrain, texture: Texture, seed: int)
     capacity = porosity * (suction / _FIELD_CAPACITY_MM) ** (1.0 / b)
     wilting = porosity * (suction / _WILTING_MM) ** (1.0 / b)
     power = 2.0 * b + 2.0
-    shallow = np.exp(-1.3 * np.clip(0.4 * terrain.wetness + 0.6 * terrain.hollow, -1.5, 2.2))  # the nearer the water table, the less can drain (TOPMODEL)
+    shallow = np.exp(
+        -1.3 * np.clip(0.4 * terrain.wetness + 0.6 * terrain.hollow, -1.5, 2.2)
+    )  # the nearer the water table, the less can drain (TOPMODEL)
     values = (
         porosity,
         capacity,

@@ -130,10 +130,10 @@ def write_stations(
         for j, depth in enumerate(DEPTHS):
             true = np.interp(clock, days + 0.5, levels[j, :, k])
             value, flag, there = _measure(rng, true + place, chill, float(porosity[k]), depth)
-            head = f"{NETWORK} {NETWORK} {name} {lat[k]:.5f} {lon[k]:.5f} {elevation[k]:.2f} {depth:.2f} {depth:.2f} {SENSOR}"
+            where = f"{lat[k]:.5f} {lon[k]:.5f} {elevation[k]:.2f} {depth:.2f} {depth:.2f}"
             rows = [f"{stamps[i]} {value[i]:8.4f} {flag[i]} M" for i in np.flatnonzero(there)]
             path = folder / f"{NETWORK}_{NETWORK}_{name}_sm_{depth:.6f}_{depth:.6f}_{SENSOR}_{period}.stm"
-            path.write_bytes(("\n".join([head, *rows]) + "\n").encode())
+            path.write_bytes(("\n".join([f"{NETWORK} {NETWORK} {name} {where} {SENSOR}", *rows]) + "\n").encode())
 
 
 def _stamps(start: np.datetime64, count: int) -> list[str]:

@@ -60,9 +60,7 @@ def make_terrain(frame: Frame, seed: int) -> Terrain:
     return Terrain(elevation, gradient, southness, _standard(index), _standard(hollow))
 
 
-def slopes(
-    elevation: Array32, dy: npt.NDArray[np.float64], dx: npt.NDArray[np.float64]
-) -> tuple[Array32, Array32]:
+def slopes(elevation: Array32, dy: npt.NDArray[np.float64], dx: npt.NDArray[np.float64]) -> tuple[Array32, Array32]:
     """Return the gradient and the southness of a terrain.
 
     Parameters
@@ -83,14 +81,17 @@ def _carved(frame: Frame, seed: int) -> Array32:
     """Uplift and carve on a coarse grid, then on a finer one, and bring the result to the pixels."""
     rng = stream(seed, "uplift")
     (coarse, dy, dx), (medium, *finer) = ((_padded(frame, step), *_scaled(frame, step)) for step in (COARSE, MEDIUM))
-    lift = gaussian_field(rng, coarse, (dy, dx), [Component(12000.0, 0.6), Component(4000.0, 0.3), Component(700.0, 0.1)])
+    lift = gaussian_field(
+        rng, coarse, (dy, dx), [Component(12000.0, 0.6), Component(4000.0, 0.3), Component(700.0, 0.1)]
+    )
     z = 2.0 * gaussian_field(rng, coarse, (dy, dx), [Component(700.0, 1.0)])
     erode(z, np.exp(0.45 * lift).astype(np.float32) * np.float32(7.0), 36, dy, dx, 0.3, 0.12 * dy * dx)
     z = _warped(rng, z, medium, (finer[0], finer[1]))
     z += 1.5 * gaussian_field(rng, medium, (finer[0], finer[1]), [Component(250.0, 1.0)])
     erode(z, np.full(medium, 0.5, dtype=np.float32), 6, finer[0], finer[1], 0.1, 0.08 * finer[0] * finer[1])
     out = np.zeros(frame.shape, dtype=np.float32)
-    add_interpolated(out, z, *(np.arange(n) / MEDIUM + _BORDER for n in frame.shape), 1.0)
+    rows, columns = (np.arange(n) / MEDIUM + _BORDER for n in frame.shape)
+    add_interpolated(out, z, rows, columns, 1.0)
     return out
 
 
@@ -102,9 +103,7 @@ def _scaled(frame: Frame, step: int) -> tuple[float, float]:
     return frame.spacing[0] * step, frame.spacing[1] * step
 
 
-def _warped(
-    rng: np.random.Generator, z: Array32, shape: tuple[int, int], spacing: tuple[float, float]
-) -> Array32:
+def _warped(rng: np.random.Generator, z: Array32, shape: tuple[int, int], spacing: tuple[float, float]) -> Array32:
     """Refine a coarse terrain with its places shifted a little, so that no valley follows the grid's directions."""
     places = []
     for axis, n in enumerate(shape):

@@ -46,9 +46,9 @@ def make_vegetation(frame: Frame, terrain: Terrain, texture: Texture, seed: int)
     scales = (Component(14000.0, 0.4), Component(4000.0, 0.3), Component(1000.0, 0.2), Component(250.0, 0.1))
     wild, tilled = (gaussian_field(rng, frame.shape, frame.spacing, scales) for _ in range(2))
     vigour = np.clip(0.8 + 0.12 * terrain.hollow + 0.006 * (texture.clay - 23.0), 0.4, 1.1)
-    lasting = 0.85 / (1.0 + np.exp(0.2 - 1.1 * wild - 0.35 * terrain.hollow))
-    share = 1.0 / (1.0 + np.exp(0.4 - 1.3 * tilled + 12.0 * (terrain.gradient - 0.03)))
-    winter, summer, fallow = _parcels(frame, share, seed)
+    lasting = np.float32(0.85) / (1.0 + np.exp(0.2 - 1.1 * wild - 0.35 * terrain.hollow))
+    share = np.float32(1.0) / (1.0 + np.exp(0.4 - 1.3 * tilled + 12.0 * (terrain.gradient - 0.03)))
+    winter, summer, fallow = _parcels(frame, share.astype(np.float32), seed)
     own = np.where(winter + summer > 0, 0.1, lasting) * (1.0 - 0.8 * fallow)
     return Vegetation(*(np.clip(v * vigour, 0.0, 0.97).astype(np.float32) for v in (own, winter, summer)))
 
@@ -78,7 +78,11 @@ def _parcels(frame: Frame, share: Array32, seed: int) -> tuple[Array32, Array32,
     chance, kind, height = rng.random((3, *shape))
     tilled = chance < share[rows, columns]
     height = 0.7 + 0.25 * height
-    covers = (tilled & (kind < 0.5)) * height, (tilled & (kind >= 0.5) & (kind < 0.85)) * height, tilled & (kind >= 0.85)
+    covers = (
+        (tilled & (kind < 0.5)) * height,
+        (tilled & (kind >= 0.5) & (kind < 0.85)) * height,
+        tilled & (kind >= 0.85),
+    )
     parcel = np.empty(frame.shape, dtype=np.int32)
     _nearest(seeds, step_y, step_x, parcel)
     winter, summer, fallow = (np.asarray(c, dtype=np.float32).reshape(-1)[parcel] for c in covers)
@@ -86,8 +90,8 @@ def _parcels(frame: Frame, share: Array32, seed: int) -> tuple[Array32, Array32,
 
 
 @njit(parallel=True, cache=True)
-def _nearest(seeds, step_y, step_x, parcel):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Number each pixel by its nearest seed (one seed a box; distance is the larger of the differences)."""
+def _nearest(seeds: npt.NDArray[np.float64], step_y: float, step_x: float, parcel: npt.NDArray[np.int32]) -> None:
+    """Give each pixel the number of its nearest seed (one seed a box; distance is the larger of the differences)."""
     ny, nx = seeds.shape[1:]
     for r in prange(parcel.shape[0]):
         y = r / step_y

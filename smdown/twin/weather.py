@@ -41,7 +41,7 @@ class Nodes:
     spacing: tuple[float, float]
 
     def lines(self, pixels: int) -> tuple[npt.NDArray[np.int64], Array32]:
-        """Return for each pixel of the working grid the node before it, counted from the grid's own first, and the next one's weight."""
+        """Return for each pixel the node before it, counted from the grid's first, and the next one's weight."""
         i = np.arange(pixels)
         return i // STEP, ((i % STEP) / STEP).astype(np.float32)
 
@@ -120,7 +120,7 @@ def _add_cell(
     rain[y0:y1, x0:x1] += depth * np.exp(-0.5 * (u * u + v * v))
 
 
-def relief_factor(frame: Frame, nodes: Nodes, elevation: Array32) -> Array32:
+def relief_factor(frame: Frame, elevation: Array32) -> Array32:
     """Return the factor by which hills catch more rain, on the nodes over the working grid."""
     fy, fx = (np.minimum(np.arange(n // STEP + 2) * STEP, n - 1).astype(float) for n in frame.shape)
     heights = sample_rows_columns(elevation, fy, fx)

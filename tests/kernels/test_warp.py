@@ -65,7 +65,9 @@ def test_on_aligned_axes_it_is_the_separable_kernel(field, method, scale, offset
     out = warp(field, 0, 0, rows, cols, scale, scale, {"cubic": 2, "bilinear": 1}[method])
     want = resample(field, 0, 0, axis, axis)
     close = np.isclose(out, want, atol=1e-4, equal_nan=True)
-    assert close.mean() > (0.9 if np.isnan(field).any() else 0.999)  # little weight left: rounding shows, or the nearest
+    assert close.mean() > (
+        0.9 if np.isnan(field).any() else 0.999
+    )  # little weight left: rounding shows, or the nearest
 
 
 def test_a_ramp_is_reproduced():
@@ -81,7 +83,9 @@ def test_a_hole_reaches_no_further_than_the_kernel():
     holed[15, 14] = np.nan
     rows, cols = turned()
     for radius, scale in ((2, 1.0), (1, 1.0), (2, 1.7), (1, 2.5)):
-        changed = warp(field, 0, 0, rows, cols, scale, scale, radius) != warp(holed, 0, 0, rows, cols, scale, scale, radius)
+        changed = warp(field, 0, 0, rows, cols, scale, scale, radius) != warp(
+            holed, 0, 0, rows, cols, scale, scale, radius
+        )
         near = (np.abs(rows - 15.5) <= radius * scale) & (np.abs(cols - 14.5) <= radius * scale)
         assert changed.any()
         assert not changed[~near].any()

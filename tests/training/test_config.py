@@ -49,6 +49,6 @@ def test_what_cannot_be_used_is_refused(wrong, says):
 def test_samples_kept_shrink_with_the_pixel_and_can_be_set():
     config = TrainingConfig(labels=[CELLS], samples_per_resolution={100: 7})
     assert config.samples_at(1000, 9) == 2500
-    assert config.samples_at(50, 180) == 16 * 100_000 // 180**2
+    assert config.samples_at(50, 180) == 24 * 60_000 // 180**2
     assert config.samples_at(30, 1200) == 16
     assert config.samples_at(100, 90) == 7
