@@ -67,7 +67,7 @@ def test_environment_variable_that_is_not_set(inputs, place, tmp_path, monkeypat
 def test_unreadable_input(inputs, place, tmp_path):
     copy = tmp_path / "inputs"
     shutil.copytree(inputs, copy)
-    victim = sorted((copy / "dem").glob("*.tif"))[0]
+    victim = min((copy / "dem").glob("*.tif"))
     victim.write_bytes(b"<!DOCTYPE html><html>404 not found</html>")
     line = refused(write_project(tmp_path / "p.yaml", copy), place)
     assert victim.name in line

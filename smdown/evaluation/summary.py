@@ -19,8 +19,8 @@ from smdown.evaluation.tile import BINS, EvaluateTask, run_evaluate
 from smdown.plan import Plan
 
 BASELINE = "coarse_nearest"
-_PROCESS_BYTES = 400_000_000  # interpreter and libraries
-_BYTES_PER_PIXEL = 96  # some ten float32 fields of a tile at once, and float64 temporaries of two
+_PROCESS_BYTES = 700_000_000  # interpreter and libraries, PyTorch among them
+_BYTES_PER_PIXEL = 160  # some fifteen float32 fields of a tile at once, and float64 temporaries
 
 
 def task_bytes(job: EvaluateJob) -> int:

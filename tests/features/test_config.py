@@ -56,7 +56,7 @@ def test_lists_of_a_file_become_tuples():
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"kind": "sourse"}, "'source', 'terrain', 'normalized_difference', 'antecedent', 'daily'"),
-     ({"variabel": "x"}, "variabel"), ({"name": "7soil"}, "pattern"), ({"resampling": "linear"}, "'bilinear'"),
+     ({"no_such_key": "x"}, "no_such_key"), ({"name": "7soil"}, "pattern"), ({"resampling": "linear"}, "'bilinear'"),
      ({"kind": "terrain", "variable": "z"}, "measure"),
      ({"kind": "antecedent"}, "days"), ({"kind": "antecedent", "days": 0}, "greater than or equal to 1"),
      ({"kind": "antecedent", "days": 3, "decay": 1.5}, "less than or equal to 1"),
