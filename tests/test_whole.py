@@ -9,6 +9,7 @@ import rasterio
 import xarray as xr
 
 from smdown import open_project
+from smdown.inference import Flag
 from tests.pipeline import make_inputs, smdown, write_project
 
 pytestmark = pytest.mark.timeout(600)
@@ -35,7 +36,6 @@ def test_everything_that_the_design_names_is_there(done):
     stages = json.loads((work / "run.json").read_text())["stages"]
     assert set(stages) == {"ingest", "features", "train", "predict", "evaluate"}
     assert all(stage["tiles_failed"] == 0 for stage in stages.values())
-    assert stages["predict"]["bytes_peak"] <= stages["predict"]["bytes_planned"] * 1.0 or stages["predict"]["pixels"]
 
 
 def test_metrics_keep_their_contract(done):
@@ -61,9 +61,10 @@ def test_coarse_means_and_bounds_hold_on_disk(done):
         assert np.nanmax(field) <= high
         means = np.nanmean(field.reshape(2, 300, 2, 300), axis=(1, 3))
         coarse = smap[name].sel(time=mosaic.time[0], y=_centres(mosaic.y), x=_centres(mosaic.x), method="nearest")
-        unflagged = (mosaic.flags.isel(time=0).to_numpy() == 0).reshape(2, 300, 2, 300).all(axis=(1, 3))
-        assert unflagged.any()
-        assert np.abs(means - coarse.to_numpy())[unflagged].max() <= 1e-4
+        unmet = mosaic.flags.isel(time=0).to_numpy() & (Flag.COARSE_MISSING | Flag.MEAN_NOT_MET)
+        met = (unmet == 0).reshape(2, 300, 2, 300).all(axis=(1, 3))
+        assert met.any()
+        assert np.abs(means - coarse.to_numpy())[met].max() <= 1e-4
 
 
 def _centres(axis):

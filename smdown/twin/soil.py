@@ -101,7 +101,7 @@ def make_hydraulics(frame: Frame, terrain: Terrain, texture: Texture, seed: int)
     """
     rng = stream(seed, "hidden")
     hidden = [gaussian_field(rng, frame.shape, frame.spacing, _HIDDEN) for _ in range(4)]
-    porosity = np.clip(porosity_of(texture.sand, texture.organic) * (1.0 + 0.045 * hidden[0]), 0.3, 0.7)
+    porosity = np.clip(porosity_of(texture.sand, texture.organic) * (1.0 + 0.045 * hidden[0]), 0.33, 0.58)
     b = (2.91 + 0.159 * texture.clay) * np.exp(0.09 * hidden[1])
     suction = 10.0 * 10.0 ** (1.88 - 0.0131 * texture.sand)
     conductivity = 86400 * 0.0070556 * 10.0 ** (-0.884 + 0.0153 * texture.sand) * np.exp(0.55 * hidden[2])
