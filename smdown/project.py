@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
+import yaml
 
 from smdown import cubes, evaluation, features, inference, sources, training
 from smdown.config import ProjectConfig, load_config
@@ -383,7 +384,8 @@ class Project:
 
     def write_report(self) -> str:
         """Write ``report.html`` and return its place."""
-        evaluation.write_report(self.workdir, title=self.config.title or self.config.name)
+        text = yaml.safe_dump(self.config.model_dump(mode="json", exclude_unset=True), sort_keys=False)
+        evaluation.write_report(self.workdir, title=self.config.title or self.config.name, config_text=text)
         return self.url("report.html")
 
     def export(

@@ -26,6 +26,8 @@ ANCHORS_PX = (64, 32, 16, 8, 4, 2, 1)
 """Spacings of the general warp's coordinate lattice, in target pixels; the widest that is exact enough is taken."""
 KEPT_BYTES = 32 * 2**20
 """A variable of at most this size is read once and kept."""
+LEAST_SHARE = 0.5 + 1e-9
+"""Share of a sum's weight that a source pixel must have: more than half, by more than rounding makes of a half."""
 STRIP_PX = 4_000_000
 """Pixels of the finer grid that an average holds at a time."""
 WARP_RADIUS = {"cubic": 2, "bilinear": 1, "average": 1, "nearest": 0}
@@ -119,7 +121,7 @@ class SourceReader:
                 share += weights[time] * known
             whole = sum(weights[time] for time in sorted(weights))
             with np.errstate(invalid="ignore", divide="ignore"):
-                yield np.where(share > 0.5 * whole, total * (whole / share), np.nan).astype(np.float32)
+                yield np.where(share > LEAST_SHARE * whole, total * (whole / share), np.nan).astype(np.float32)
 
         return next(iter(self._resample(fields, grid, window, method)))
 

@@ -26,7 +26,7 @@ class CNNConfig(_NetworkConfig):
     """Convolutions of 3 x 3 pixels; its receptive radius is their number."""
 
     kind: Literal["cnn"] = "cnn"
-    channels: int = Field(24, ge=1, le=512, description="Channels of every convolution.")
+    channels: int = Field(16, ge=1, le=512, description="Channels of every convolution.")
     depth: int = Field(4, ge=1, le=16, description="Number of convolutions, thus also the radius in pixels.")
 
 

@@ -18,7 +18,7 @@ from smdown.training.context import Field
 from smdown.training.stacking import mixture
 from smdown.training.standardise import Scaler
 
-TILE = 256
+TILE = 100
 """Side of the windows that go through a network at once; what they need then stays in the processor's cache."""
 
 
