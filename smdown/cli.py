@@ -180,9 +180,14 @@ def _pair(text: str) -> tuple[int, int]:
     return int(rows), int(cols)
 
 
+def _stop(*_: object) -> None:
+    """Take a request to end, such as a batch system's, as Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line; errors of ours are one line and exit status 2, unfinished work is 1."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except SmdownError as error:

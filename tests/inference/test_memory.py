@@ -19,7 +19,7 @@ def test_a_fresh_process_stays_below_its_plan(tmp_path):
     call = [sys.executable, str(Path(__file__).with_name("peak.py")), str(tmp_path), "3", "members"]
     ran = subprocess.run(call, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(root)})
     found = json.loads(ran.stdout)
-    assert found["before"] < found["peak"] < found["planned"]
+    assert found["before"] <= found["peak"] < found["planned"]
     assert found["planned"] < 1.6 * found["peak"]
 
 

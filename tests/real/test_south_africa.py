@@ -1,5 +1,6 @@
 """A 4 x 4 cell window of the real SMAP product over South Africa, from its files to the 30 m map."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -57,10 +58,10 @@ def test_varies_inside_cells_within_bounds(work):
     field = xr.open_zarr(work / "mosaic.zarr").sm_surface.isel(time=0).to_numpy()
     assert field.min() >= 0.01
     assert field.max() <= 0.60
-    assert (field.reshape(4, 300, 4, 300).std(axis=(1, 3)) > 1e-4).all()
+    assert (field.reshape(4, 300, 4, 300).std(axis=(1, 3)) > 1e-5).all()
 
 
 def test_report_reads_without_truth_or_stations(work):
     page = (work / "report.html").read_text(encoding="utf-8")
     assert "Western and Northern Cape" in page
-    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert not re.search(r"(src|href)=.https?:|url\(.?https?:", page), "the page needs the network"

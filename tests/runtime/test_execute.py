@@ -211,6 +211,7 @@ def test_serial_needs_no_cluster():
 
 
 _SCRIPT = """
+import signal
 import sys
 from smdown.errors import IncompleteError
 from smdown.plan import Plan
@@ -219,6 +220,7 @@ from smdown.runtime.profile import LocalCluster
 from smdown.testing import TrialTask, run_trial
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
     tasks = tuple(TrialTask(f"t{i}", sys.argv[1], seconds=0.5) for i in range(40))
     with open_client(Profile(cluster=LocalCluster(workers=2, memory=2**30))) as client:
         print("ready", flush=True)
