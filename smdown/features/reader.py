@@ -29,9 +29,14 @@ KEPT_BYTES = 32 * 2**20
 LEAST_SHARE = 0.5 + 1e-9
 """Share of a sum's weight that a source pixel must have: more than half, by more than rounding makes of a half."""
 STRIP_PX = 4_000_000
-"""Pixels of the finer grid that an average holds at a time."""
+"""Pixels of the finer grid, or of a source, that are averaged at a time."""
+AVERAGED_FROM = 2.0
+"""Source pixels a pixel, from which on `auto` takes the area average. Nearer to one it would blend two pixels here and
+take a single one there, which blurs and shifts the field by turns."""
 WARP_RADIUS = {"cubic": 2, "bilinear": 1, "average": 1, "nearest": 0}
 """Radii of the general warp's kernels; where it coarsens, a triangle twice as wide as the pixel stands for the area."""
+PLAIN_UP_TO = 1.1
+"""Source pixels a pixel, up to which the general warp leaves its kernels as they are: 4 x 4 taps are the fast case."""
 CHECKED = 9
 """Places along each side of the region where the lattice is compared with exact positions."""
 LATTICE_ERROR_PX = 0.01
@@ -54,10 +59,10 @@ def is_separable(source: str, target: str) -> bool:
 
 
 def choose(method: Resampling, scale: float) -> Method:
-    """Return the method that is meant: area average where it coarsens, cubic where it refines, unless one is named."""
+    """Return the method that is meant: area average where it coarsens well, else cubic, unless one is named."""
     if method != "auto":
         return method
-    return "average" if scale > 1.0 + 1e-6 else "cubic"
+    return "average" if scale >= AVERAGED_FROM else "cubic"
 
 
 class SourceReader:
@@ -156,7 +161,18 @@ class SourceReader:
         return (whole if whole.ndim == 2 else whole[time])[window.slices]
 
     def _resample(self, fields: Fields, grid: NestedGrid, window: Window, method: Resampling) -> Iterator[F32]:
-        return (self._separable if self.separable else self._general)(fields, grid, window, method)
+        """Resample a window, in blocks where it needs more of the source than may be held at a time."""
+        run = self._separable if self.separable else self._general
+        scales = self._scales(grid) if self.separable else local_scales(self.cube.raster, self.region, grid)
+        if window.size * math.prod(scales) <= STRIP_PX:
+            return run(fields, grid, window, method)
+        made: list[F32] = []
+        for block in _blocks(window, max(1, int(math.sqrt(STRIP_PX / math.prod(scales))))):
+            for n, part in enumerate(run(fields, grid, block, method)):
+                if n == len(made):
+                    made.append(np.empty(window.shape, np.float32))
+                made[n][block.relative_to(window).slices] = part
+        return iter(made)
 
     # -- axes that map one by one
 
@@ -169,10 +185,8 @@ class SourceReader:
     def _axes(self, grid: NestedGrid, window: Window, method: Resampling) -> tuple[AxisWeights, AxisWeights]:
         rows, cols = edge_positions(self.cube.raster, grid, window)
         row_scale, col_scale = self._scales(grid)
-        return (
-            _weights(rows, choose(method, row_scale), row_scale),
-            _weights(cols, choose(method, col_scale), col_scale),
-        )
+        kernel = choose(method, max(row_scale, col_scale))
+        return _weights(rows, kernel, row_scale), _weights(cols, kernel, col_scale)
 
     def _scales(self, grid: NestedGrid) -> tuple[float, float]:
         """Source pixels that a target pixel spans at most, over the whole region."""
@@ -188,12 +202,13 @@ class SourceReader:
 
     def _general(self, fields: Fields, grid: NestedGrid, window: Window, method: Resampling) -> Iterator[F32]:
         rows, cols = self._positions(grid, window)
-        scale_y, scale_x = (max(1.0, s) for s in local_scales(self.cube.raster, self.region, grid))
+        scales = local_scales(self.cube.raster, self.region, grid)
+        scale_y, scale_x = (s if s > PLAIN_UP_TO else 1.0 for s in scales)
         (y0, y1), (x0, x1) = _span(rows), _span(cols)
         need = Window(y0, y1, x0, x1).expand(math.ceil(2 * scale_y) + 1, math.ceil(2 * scale_x) + 1)
         whole = self.cube.raster.window
         inside = need.intersect(whole) or Window(whole.y0, whole.y0 + 1, whole.x0, whole.x0 + 1)
-        radius = WARP_RADIUS[choose(method, max(scale_y, scale_x))]
+        radius = WARP_RADIUS[choose(method, max(scales))]
         for field in fields(inside):
             yield warp(field, inside.y0, inside.x0, rows, cols, scale_y, scale_x, radius)
 
@@ -240,6 +255,13 @@ def _span(positions: F64) -> tuple[int, int]:
     """Return the source pixels that positions fall into; those that the projection does not reach do not count."""
     known = positions[np.isfinite(positions)]
     return (math.floor(known.min()), math.floor(known.max()) + 1) if len(known) else (0, 1)
+
+
+def _blocks(window: Window, side: int) -> Iterator[Window]:
+    """Cut a window into squares of at most `side` pixels."""
+    for y0 in range(window.y0, window.y1, side):
+        for x0 in range(window.x0, window.x1, side):
+            yield Window(y0, min(y0 + side, window.y1), x0, min(x0 + side, window.x1))
 
 
 def _weights(edges: F64, method: Method, scale: float) -> AxisWeights:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from smdown.inference.blocks import BLOCK_PX
 from smdown.inference.job import PredictJob
 
-PROCESS_BYTES = 700 * 2**20
+PROCESS_BYTES = 900 * 2**20
 """A worker before its first tile: the interpreter and the libraries, and kernels being compiled."""
 
 NETWORK_BYTES = 128 * 2**20

@@ -11,9 +11,8 @@ import numpy.typing as npt
 from affine import Affine
 from numba import njit, prange
 from pyproj import Transformer
-from scipy import ndimage
 
-from smdown.twin.fields import Component, Sampler, gaussian_field, make_sampler, stream
+from smdown.twin.fields import Component, Sampler, add_interpolated, gaussian_field, make_sampler, stream
 from smdown.twin.frame import Frame
 from smdown.twin.rasters import write_geotiff
 from smdown.twin.soil import Texture
@@ -159,15 +158,16 @@ def _expose(
 def _sky(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array32, Mask, Mask]:
     """Return the thickness of clouds (0-1, 0 where clear), what lies next to them, and their shadows."""
     step = 4
-    coarse = shape[0] // step + 20, shape[1] // step + 20
+    coarse = shape[0] // step + 6, shape[1] // step + 6
     scales = [Component(9000.0, 0.5), Component(2500.0, 0.35), Component(600.0, 0.15)]
     field = gaussian_field(rng, coarse, (PIXEL * step, PIXEL * step), scales)
     share = 0.6 * float(rng.beta(0.9, 2.2))
-    thick = np.clip((field - np.quantile(field, 1.0 - share)) * 1.2, 0.0, 1.0).astype(np.float32)
+    thick = np.zeros(shape, dtype=np.float32)
+    rows, columns = (np.arange(n) / step + 2.0 for n in shape)
+    add_interpolated(thick, field - np.float32(np.quantile(field, 1.0 - share)), rows, columns, 1.2)
     cloud = thick > 0.02
-    near = ndimage.binary_dilation(cloud, iterations=2) & ~cloud
-    away = int(rng.integers(4, 9))
-    shadow = np.roll(cloud, (-away, -away // 2), axis=(0, 1)) & ~cloud  # morning sun
-    layers = (np.where(cloud, thick, 0.0).astype(np.float32), near & ~shadow, shadow)
-    fine = [np.kron(v[10:, 10:], np.ones((step, step), dtype=v.dtype))[: shape[0], : shape[1]] for v in layers]
-    return fine[0], fine[1], fine[2]
+    away = int(rng.integers(16, 36))
+    shadow = np.zeros(shape, dtype=bool)
+    shadow[:-away, : -(away // 2)] = cloud[away:, away // 2 :]  # morning sun
+    shadow &= ~cloud
+    return np.where(cloud, np.minimum(thick, 1.0), 0.0).astype(np.float32), (thick > -0.1) & ~cloud & ~shadow, shadow

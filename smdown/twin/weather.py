@@ -18,6 +18,8 @@ STEP = 32
 """Pixels between the nodes of the rain field: about 1 km."""
 MEAN_RAIN = 2.8
 """Rain that the storms bring on average (mm/day)."""
+MOST_RAIN = 200.0
+"""What a day's rain comes near to where storms pile up (mm)."""
 BORDER_M = 45000.0
 """Ground beyond the region on which it rains, for the gauge product's margin."""
 
@@ -85,6 +87,7 @@ def make_rain(nodes: Nodes, days: int, seed: int) -> Array32:
             rain[day] += _storm(rng, nodes, heading, strength)
         clock += length + float(rng.gamma(1.1, 3.2))
     rain *= climate * np.float32(min(max(MEAN_RAIN / max(float(rain.mean()), 0.1), 0.5), 2.0))
+    rain /= 1 + rain / np.float32(MOST_RAIN)
     rain[rain < 0.2] = 0.0
     return rain
 

@@ -20,7 +20,7 @@ def test_a_fresh_process_stays_below_its_plan(tmp_path):
     ran = subprocess.run(call, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(root)})
     found = json.loads(ran.stdout)
     assert found["before"] <= found["peak"] < found["planned"]
-    assert found["planned"] < 1.6 * found["peak"]
+    assert found["planned"] < 1.8 * found["peak"]  # a process that finds its kernels compiled needs less
 
 
 def test_memory_follows_the_tile_and_not_the_extent(tmp_path):
