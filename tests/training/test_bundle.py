@@ -152,7 +152,7 @@ def test_a_missing_file_says_what_to_do(tmp_path, saved):
     with pytest.raises(BundleError, match="run the stage train first"):
         Bundle.load(str(tmp_path / "nowhere"))
     (saved / "cnn.safetensors").unlink()
-    with pytest.raises(BundleError, match="cnn.safetensors is missing"):
+    with pytest.raises(BundleError, match=r"cnn\.safetensors is missing"):
         Bundle.load(str(saved))
 
 

@@ -68,7 +68,8 @@ def test_a_pixel_does_not_depend_on_the_window_that_asked(whole):
     part = Window(CORE.y0 + 31, CORE.y0 + 60, CORE.x0 + 100, CORE.x0 + 142)
     inner = part.relative_to(CORE)
     fine = FINE[:, inner.y0 : inner.y1 + 8, inner.x0 : inner.x1 + 8]
-    again = Predictor(make(), device="cpu").predict(fine, SEQUENCE[..., 0:7, 1:9], part, 300, (ORIGIN[0], ORIGIN[1] + 1))
+    origin = ORIGIN[0], ORIGIN[1] + 1
+    again = Predictor(make(), device="cpu").predict(fine, SEQUENCE[..., 0:7, 1:9], part, 300, origin)
     np.testing.assert_allclose(again.mean, whole.mean[(..., *inner.slices)], atol=1e-6, rtol=0)
 
 
