@@ -29,11 +29,11 @@ ClusterOption = Annotated[
     str | None,
     typer.Option(
         "--cluster",
-        help="Profile of the place to run: a YAML of cluster/profiles/, or serial. [default: this machine's cores]",
+        help="Profile of the place to run: a YAML of cluster/profiles/, or serial. (default: this machine's cores)",
     ),
 ]
 Workdir = Annotated[
-    str | None, typer.Option("--workdir", help="Where results go. [default: a folder of the project's name]")
+    str | None, typer.Option("--workdir", help="Where results go. (default: a folder of the project's name)")
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value of the project file; repeatable.")
@@ -160,9 +160,9 @@ def _teller(bar: Any) -> Callable[[str, int, int], None]:
 def export(
     config: Config,
     out: Annotated[Path, typer.Option("--out", help="Cloud-optimised GeoTIFF to write.", show_default=False)],
-    layer: Annotated[str | None, typer.Option(help="Layer. [default: the first]")] = None,
-    day: Annotated[str | None, typer.Option(help="ISO day. [default: the last]")] = None,
-    crs: Annotated[str | None, typer.Option(help="Coordinate system, such as EPSG:32614. [default: the map's]")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer. (default: the first)")] = None,
+    day: Annotated[str | None, typer.Option(help="ISO day. (default: the last)")] = None,
+    crs: Annotated[str | None, typer.Option(help="Coordinate system, such as EPSG:32614. (default: the map's)")] = None,
     workdir: Workdir = None,
     sets: Set = None,
 ) -> None:
