@@ -68,9 +68,10 @@ def train(
     configs = network_configs(config)
     _check(configs, context)
     loader = loader or _open_loader(context)
-    stations = stations if stations is not None else _open_stations(config, context)
+    stations = _stations(config, context, stations)
     seed = config.seed if context.seed is None else context.seed
-    radius = max(_build(c, context).radius for c in configs.values())
+    with torch.device("meta"):
+        radius = max(_build(c, context).radius for c in configs.values())
     data = collect(config, context, loader, stations, radius, lambda done, total: tell("samples", done, total))
     networks: dict[str, Network] = {}
     history: dict[str, Any] = {}
@@ -107,9 +108,12 @@ def _open_loader(context: TrainContext) -> DriverLoader:
     return loader
 
 
-def _open_stations(config: TrainingConfig, context: TrainContext) -> xr.Dataset | None:
+def _stations(config: TrainingConfig, context: TrainContext, given: xr.Dataset | None) -> xr.Dataset | None:
+    """Return the stations that a label asks for, if any does."""
     if config.label("stations") is None:
         return None
+    if given is not None:
+        return given
     if context.stations_url is None:
         raise ConfigError("got a label of stations but no station source; add one to sources or drop the label")
     from smdown.sources import open_stations
