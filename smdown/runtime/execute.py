@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from distributed import Client, Future, as_completed
 
@@ -100,8 +101,15 @@ def attempt(run: Callable[..., Receipt], task: TileTask, retries: int) -> Receip
 
 
 def _peak_bytes() -> int:
-    """Return the most memory that this process has held since it began."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    """Return the most memory that this process has held since it began.
+
+    ``ru_maxrss`` is a fallback only: on Linux a process that was spawned begins with its parent's.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+    except (OSError, IndexError, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _one_line(error: BaseException) -> str:

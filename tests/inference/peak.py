@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from pathlib import Path
 
@@ -40,6 +39,11 @@ class Noise:
         return 0.1 + 0.3 * noise(cells, 7)
 
 
+def peak_bytes() -> int:
+    """Return this process's own peak; ``ru_maxrss`` would begin with that of whoever spawned it."""
+    return 1024 * int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+
+
 def main(folder: Path, cells_per_tile: int, members: bool) -> None:
     side = cells_per_tile
     job = PredictJob(
@@ -55,10 +59,10 @@ def main(folder: Path, cells_per_tile: int, members: bool) -> None:
     create_cube(job.mosaic_url, mosaic_spec(job, "f", {}))
     if job.members_url:
         create_cube(job.members_url, members_spec(job, ensemble.members, "f", {}))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = peak_bytes()
     (tile,) = job.grid.tiles(side)
     predict_tile(PredictTask(job, tile), engine)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_bytes()
     json.dump({"before": before, "peak": peak, "planned": task_bytes(job, needs_of(job, engine))}, sys.stdout)
 
 
