@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Resampling = Literal["auto", "cubic", "average", "bilinear", "nearest"]
+Resampling = Literal["auto", "cubic", "average", "bilinear", "nearest", "mode"]
 
 
 class _Model(BaseModel):

@@ -14,6 +14,7 @@ from smdown.cubes import Cube, exists, join, open_cube
 from smdown.errors import CubeError
 from smdown.features import dynamics
 from smdown.features.config import DifferenceDriver, DriverConfig, SourceDriver, TerrainDriver
+from smdown.features.pixels import Kept
 from smdown.features.reader import SourceReader, nested_average
 from smdown.features.shape import measures
 from smdown.features.spec import FeatureSpec
@@ -39,6 +40,7 @@ class Loader:
         self.spec = spec
         self._readers: dict[str, SourceReader] = {}
         self._stored: dict[int, Cube | None] = {}
+        self._kept = Kept()
         self._recent: OrderedDict[tuple[str, int, Window, int], F32] = OrderedDict()
         self._lock = Lock()
         self._written: dict[int, set[tuple[int, int]]] = {}
@@ -103,7 +105,11 @@ class Loader:
         if drivers[0].at == "own" or grid.ratio >= base.ratio:
             fields = measures(drivers, reader, base.at(grid.ratio), window)
         else:
-            fields = nested_average(lambda part: measures(drivers, reader, base, part), base.ratio, grid, window)
+            fields = list(
+                nested_average(
+                    lambda part: measures(drivers, reader, base, part), len(drivers), base.ratio, grid, window
+                )
+            )
         return {driver.name: field for driver, field in zip(drivers, fields, strict=True)}
 
     def dynamic(self, grid: NestedGrid, window: Window, day: np.datetime64, names: Sequence[str] | None = None) -> F32:
@@ -166,7 +172,7 @@ class Loader:
         """Return the (cached) reader of a source."""
         if source not in self._readers:
             cube = open_cube(join(self.spec.sources_url, f"{source}.zarr"), complete=True)
-            self._readers[source] = SourceReader(cube, self.spec.base)
+            self._readers[source] = SourceReader(cube, self.spec.base, self._kept)
         return self._readers[source]
 
     def _cube_of(self, ratio: int) -> Cube | None:

@@ -5,7 +5,9 @@ import pytest
 
 from smdown.cubes import CubeSpec, Variable, create_cube
 from smdown.features import reader
+from smdown.features.geometry import Geometry
 from smdown.features.loader import Loader
+from smdown.features.pixels import Pixels
 from smdown.features.reader import SourceReader
 from smdown.grid import RasterGrid
 from tests.features.world import BASE
@@ -18,7 +20,7 @@ def test_blocks_leave_the_same_bytes(make_spec, ratio, monkeypatch):
     grid = BASE.at(ratio)
     window = grid.window.expand(2)
     whole = Loader(make_spec()).load(grid, window, DAY)
-    monkeypatch.setattr(reader, "STRIP_PX", 3000)
+    monkeypatch.setattr(reader, "BLOCK_PX", 3000)
     assert Loader(make_spec()).load(grid, window, DAY).tobytes() == whole.tobytes()
 
 
@@ -27,8 +29,8 @@ def test_a_source_is_never_held_whole(tmp_path, monkeypatch):
     cube = create_cube(str(tmp_path / "it.zarr"), CubeSpec(raster, (Variable("v"),), (), 900, 900))
     cube.finish()
     asked = []
-    monkeypatch.setattr(SourceReader, "native", lambda _, name, w, time: asked.append(w) or np.zeros(w.shape, "f4"))
-    monkeypatch.setattr(reader, "STRIP_PX", 20_000)
+    monkeypatch.setattr(Pixels, "read", lambda _, name, w, time: asked.append(w) or np.zeros(w.shape, "f4"))
+    monkeypatch.setattr(reader, "BLOCK_PX", 20_000)
     grid = BASE.at(9)
     SourceReader(cube, BASE).read(("v",), grid, grid.window, ())
     assert len(asked) > 9
@@ -44,7 +46,7 @@ def test_a_slightly_coarser_grid_keeps_the_field_sharp(tmp_path):
     cube.write("v", field.astype(np.float32), raster.window)
     cube.finish()
     window = BASE.window.expand(-140)
-    rows, cols = reader.edge_positions(raster, BASE, window)
+    rows, cols = Geometry(raster, BASE).edges(BASE.ratio, window)
     px, py = (0.5 * (p[1:] + p[:-1]) * abs(step) for p, step in ((cols, raster.dx), (rows, raster.dy)))
     wanted = np.sin(px / 0.0006)[None] + np.cos(-py / 0.0006)[:, None]
     made = {m: SourceReader(cube, BASE).read(("v",), BASE, window, (), m)[0, 0] for m in ("auto", "cubic", "average")}

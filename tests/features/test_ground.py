@@ -8,9 +8,11 @@ from rasterio.transform import Affine
 
 from smdown.cubes import open_cube
 from smdown.features import get_loader
+from smdown.features.geometry import NODE_ERROR_PX, Geometry, is_separable, node_step
 from smdown.features.ground import row_distances
-from smdown.features.reader import SourceReader, is_separable, local_scales
-from smdown.grid import EASE2_M09, NestedGrid, Window
+from smdown.features.reader import SourceReader
+from smdown.grid import EASE2_M09, NestedGrid, RasterGrid, Window
+from smdown.kernels.lattice import row_positions
 from tests.features.world import BASE, make_source, raster
 
 TO_DEGREES = Transformer.from_crs("EPSG:6933", "EPSG:4326", always_xy=True)
@@ -101,21 +103,34 @@ def test_a_source_whose_rows_run_north_is_the_same_field(tmp_path, crs):
     np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 
-def test_positions_come_within_a_hundredth_of_a_pixel(sources):
-    """Of the general warp's lattice, checked where it is not a node."""
-    reader = SourceReader(open_cube(f"{sources}/optical.zarr"), BASE)
+def test_positions_come_within_a_ten_thousandth_of_a_pixel(sources):
+    """Of the general warp's lattice, checked where it is not a node; the design allows a hundred times as much."""
+    geometry = Geometry(open_cube(f"{sources}/optical.zarr").raster, BASE)
     for ratio in (300, 90, 9):
-        grid = BASE.at(ratio)
-        w = Window(grid.window.y0 + 1, grid.window.y1, grid.window.x0 + 1, grid.window.x1)
-        rows, cols = reader._positions(grid, w)
-        exact = reader._exact(grid, np.arange(w.y0, w.y1), np.arange(w.x0, w.x1))
-        assert max(np.abs(rows - exact[0]).max(), np.abs(cols - exact[1]).max()) < 0.01
+        w = BASE.at(ratio).window
+        corner = w.y0 + 1, w.x0 + 3
+        shape = w.y1 - corner[0], w.x1 - corner[1]
+        step, *nodes = geometry.nodes(ratio, Window(corner[0], w.y1, corner[1], w.x1))
+        exact = geometry.positions(ratio, np.arange(corner[0], w.y1), np.arange(corner[1], w.x1))
+        for lattice, want in zip(nodes, exact, strict=True):
+            found = np.empty(shape)
+            for i in range(shape[0]):
+                row_positions(lattice, corner[0] % step + i, corner[1] % step, step, found[i])
+            assert np.abs(found - want).max() < NODE_ERROR_PX
+
+
+def test_nodes_come_closer_where_the_projection_bends():
+    """Around the pole of a stereographic map, which is a point there and a line here."""
+    polar = RasterGrid("EPSG:3413", -1e6, 1e6, 1000.0, -1000.0, 2000, 2000)
+    top = NestedGrid(EASE2_M09, Window(0, 4, 10, 14), 300)
+    assert node_step(Geometry(raster("EPSG:32614", 1000.0, 5), BASE), 300) == 64
+    assert node_step(Geometry(polar, top), 300) < 64
 
 
 def test_scales_of_a_turned_source(sources):
     """Pixels of 1 km there over 60 m here: 1001 m across, stretched by the parallels and meridians."""
     cube = open_cube(f"{sources}/optical.zarr")
-    for scale in local_scales(cube.raster, BASE, BASE.at(9)):
+    for scale in Geometry(cube.raster, BASE).scales(9):
         assert 1001 / 60 * 0.9 < scale < 1001 / 60 * 1.2
 
 
