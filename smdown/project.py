@@ -15,6 +15,7 @@ import yaml
 from smdown import cubes, evaluation, features, inference, sources, training
 from smdown.config import ProjectConfig, load_config
 from smdown.errors import ConfigError, IncompleteError
+from smdown.features.config import Resampling
 from smdown.grid import nominal_ratio
 from smdown.identity import fingerprint
 from smdown.plan import Plan
@@ -371,6 +372,28 @@ class Project:
         """
         grid = self.config.grid.at(nominal_ratio(self.config.grid.lattice, resolution))
         return features.lazy_dataset(self.spec, grid, tuple(days or self.config.mapped_days))
+
+    def resample(
+        self, name: str, resolution: int = 30, *, variables: Sequence[str] | None = None, method: Resampling = "auto"
+    ) -> xr.Dataset:
+        """Return an ingested source on one of the nested grids, lazily.
+
+        Parameters
+        ----------
+        name : str
+            Name of the source in the project file.
+        resolution : int
+            Nominal pixel, metres.
+        variables : sequence of str, optional
+            Which of its variables; all by default.
+        method : {"auto", "cubic", "average", "bilinear", "nearest", "mode"}
+            Kernel of the resampling.
+        """
+        known = tuple(self.source_configs)
+        if name not in known:
+            raise ConfigError(f"got the source {name!r}; the project has {', '.join(known)}")
+        grid = self.config.grid.at(nominal_ratio(self.config.grid.lattice, resolution))
+        return features.lazy_source(self.url("sources", f"{name}.zarr"), grid, names=variables, method=method)
 
     @property
     def quicklook_urls(self) -> list[str]:

@@ -1,16 +1,22 @@
-"""Drivers as a lazy dataset, for people who explore."""
+"""Drivers and sources as lazy datasets, for people who explore."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from smdown.cubes import open_cube
 from smdown.cubes.layout import axis_attrs, grid_mapping
+from smdown.errors import CubeError
+from smdown.features.config import Resampling
 from smdown.features.loader import get_loader
+from smdown.features.reader import SourceReader
 from smdown.features.spec import FeatureSpec
 from smdown.grid import NestedGrid, Window
 
@@ -39,9 +45,8 @@ def lazy_dataset(
     xarray.Dataset
         ``(y, x)`` and ``(time, y, x)`` float32 variables with CF georeferencing.
     """
-    side = cells_per_chunk * grid.ratio
     times = np.array(days, dtype="datetime64[ns]")
-    chunks = tuple(_chunks(size, side) for size in grid.shape)
+    chunks = tuple(_chunks(size, cells_per_chunk * grid.ratio) for size in grid.shape)
     units = spec.units
     fields: dict[str, tuple[tuple[str, ...], da.Array, dict[str, str]]] = {}
     for n, name in enumerate(spec.static_names):
@@ -61,14 +66,93 @@ def lazy_dataset(
             dtype=np.float32, meta=np.empty((0, 0, 0), np.float32),
         )  # fmt: skip
         fields[name] = (("time", "y", "x"), array, {"units": units[name], "grid_mapping": "spatial_ref"})
+    return xr.Dataset(fields, coords=_coords(grid, times))
+
+
+def lazy_source(
+    url: str, grid: NestedGrid, *, names: Sequence[str] | None = None, method: Resampling = "auto",
+    cells_per_chunk: int = CHUNK_CELLS,
+) -> xr.Dataset:  # fmt: skip
+    """Return the variables of one source cube on a nested grid; nothing is resampled until it is asked for.
+
+    Parameters
+    ----------
+    url : str
+        The cube: a path, or any address that fsspec reads.
+    grid : NestedGrid
+        Grid of the result.
+    names : sequence of str, optional
+        Variables; all by default.
+    method : str
+        Kernel, as in :meth:`smdown.features.reader.SourceReader.read`.
+    cells_per_chunk : int
+        Coarse cells along one side of a chunk: one task for each chunk, variable and time.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``(y, x)`` and ``(time, y, x)`` float32 variables with CF georeferencing.
+
+    Raises
+    ------
+    CubeError
+        If there is no such cube, or it has no such variable.
+    """
+    cube = open_cube(url)
+    unknown = [name for name in names or () if name not in cube.variables]
+    if unknown:
+        raise CubeError(f"got {', '.join(unknown)}; {url} has the variables {', '.join(cube.variables)}")
+    chunks = tuple(_chunks(size, cells_per_chunk * grid.ratio) for size in grid.shape)
+    fields: dict[str, tuple[tuple[str, ...], da.Array, dict[str, str]]] = {}
+    for name in names or cube.variables:
+        variable = cube.variables[name]
+        block = {"url": url, "variable": name, "grid": grid, "method": method, "dtype": np.float32}
+        if variable.timed:
+            array = da.map_blocks(
+                _timed_source_block, **block, chunks=((1,) * len(cube.times), *chunks), meta=np.empty((0, 0, 0), "f4")
+            )
+        else:
+            array = da.map_blocks(_source_block, **block, chunks=chunks, meta=np.empty((0, 0), "f4"))
+        attrs = {"units": variable.units, "long_name": variable.long_name, "grid_mapping": "spatial_ref"}
+        fields[name] = (variable.dims, array, {k: v for k, v in attrs.items() if v})
+    return xr.Dataset(fields, coords=_coords(grid, cube.times))
+
+
+def _coords(grid: NestedGrid, times: npt.NDArray[np.datetime64]) -> dict[str, Any]:
     axes = axis_attrs(grid.raster)
-    coords = {
-        "time": times,
+    return {
+        "time": ("time", times, {"standard_name": "time", "axis": "T"}),
         "y": ("y", grid.raster.y, axes["y"]),
         "x": ("x", grid.raster.x, axes["x"]),
         "spatial_ref": ((), 0, grid_mapping(grid.raster)),
     }
-    return xr.Dataset(fields, coords=coords)
+
+
+@lru_cache(maxsize=16)
+def _source_reader(url: str, region: NestedGrid) -> SourceReader:
+    return SourceReader(open_cube(url), region)
+
+
+def _source_block(
+    url: str,
+    variable: str,
+    grid: NestedGrid,
+    method: Resampling,
+    block_info: dict[None, dict[str, list[tuple[int, int]]]],
+) -> F32:
+    window = _place(grid, block_info[None]["array-location"])
+    return _source_reader(url, grid).read((variable,), grid, window, (), method)[0, 0]
+
+
+def _timed_source_block(
+    url: str,
+    variable: str,
+    grid: NestedGrid,
+    method: Resampling,
+    block_info: dict[None, dict[str, list[tuple[int, int]]]],
+) -> F32:
+    time, *location = block_info[None]["array-location"]
+    return _source_reader(url, grid).read((variable,), grid, _place(grid, location), (time[0],), method)[0]
 
 
 def _chunks(size: int, side: int) -> tuple[int, ...]:

@@ -74,7 +74,9 @@ class Pixels:
         self.kept = kept
 
     def read(self, name: str, window: Window, time: int | None) -> F32:
-        """Return float32 pixels, NaN where they are missing or outside the source. Never write into them.
+        """Return float32 pixels; NaN where they are missing, outside the source or its variable's valid range.
+
+        Never write into them: they are shared.
 
         Parameters
         ----------
@@ -99,12 +101,13 @@ class Pixels:
         return out
 
     def _fetch(self, name: str, window: Window, time: int | None) -> F32:
-        inside = window.intersect(self.cube.raster.window)
-        if inside == window:
-            return np.asarray(self.cube.read(name, window, time), dtype=np.float32)
         out = np.full(window.shape, np.nan, np.float32)  # classes have no NaN of their own: outside is set here
+        inside = window.intersect(self.cube.raster.window)
         if inside is not None:
             out[inside.relative_to(window).slices] = self.cube.read(name, inside, time)
+        low, high = self.cube.variables[name].valid_range or (-np.inf, np.inf)
+        with np.errstate(invalid="ignore"):
+            out[~((out >= low) & (out <= high) & np.isfinite(out))] = np.nan  # a kernel would spread what is no value
         return out
 
     def check(self, name: str, *, timed: bool) -> None:

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import rioxarray  # noqa: F401 - gives xarray its `rio`
 
-from smdown.features import get_loader, lazy_dataset
+from smdown.cubes import open_cube
+from smdown.errors import CubeError
+from smdown.features import get_loader, lazy_dataset, lazy_source
 from smdown.features.loader import Loader
+from smdown.features.pixels import Pixels
+from smdown.features.reader import SourceReader
 from tests.features.world import BASE
 
 DAYS = ("2020-04-10", "2020-04-18")
@@ -52,3 +56,29 @@ def test_tasks_grow_with_tiles_alone(make_spec, ratio):
     tasks = {n: len(dict(lazy_dataset(spec, BASE.at(ratio), DAYS, n).__dask_graph__())) for n in (1, 2)}
     assert tasks[2] <= 2 * (1 + len(DAYS))
     assert tasks[1] <= 2 * 4 * (1 + len(DAYS))
+
+
+@pytest.mark.parametrize("name", ["rain", "optical", "dem", "cover"])
+@pytest.mark.parametrize("method", ["auto", "cubic", "mode"])
+def test_a_source_is_what_its_reader_gives(sources, name, method):
+    grid, url = BASE.at(90), f"{sources}/{name}.zarr"
+    found = lazy_source(url, grid, method=method, cells_per_chunk=1)
+    assert "time" in found.coords
+    assert found.rio.crs.to_epsg() == 6933
+    cube = open_cube(url)
+    for variable in cube.variables.values():
+        times = range(len(cube.times)) if variable.timed else ()
+        want = SourceReader(cube, grid).read((variable.name,), grid, grid.window, times, method)[0]
+        values = found[variable.name].compute(scheduler="synchronous").values
+        np.testing.assert_array_equal(values, want if variable.timed else want[0])
+
+
+def test_a_lazy_source_computes_nothing_and_grows_with_chunks_alone(sources, monkeypatch):
+    monkeypatch.setattr(Pixels, "read", refuse)
+    tasks = [len(dict(lazy_source(f"{sources}/optical.zarr", BASE.at(r)).__dask_graph__())) for r in (9, 300)]
+    assert tasks[0] == tasks[1]
+
+
+def test_a_variable_that_is_not_there_is_named(sources):
+    with pytest.raises(CubeError, match=r"got ndvi; .* has the variables"):
+        lazy_source(f"{sources}/optical.zarr", BASE, names=["ndvi"])

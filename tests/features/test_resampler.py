@@ -1,0 +1,133 @@
+"""Any window equals the same window of the whole, for every kind of source; and the edges of the map."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyproj import Transformer
+
+from smdown.errors import GridError
+from smdown.features import Resampler
+from smdown.grid import EASE2_M09, NestedGrid, RasterGrid, Window
+
+METHODS = ("cubic", "average", "bilinear", "nearest", "mode")
+SOURCES = {  # metres or degrees a pixel, from much finer to much coarser than the targets
+    "EPSG:4326": (1 / 3600, 1 / 120, 0.1),
+    "EPSG:6933": (EASE2_M09.cell / 90, EASE2_M09.cell / 9, EASE2_M09.cell),
+    "EPSG:32614": (30.0, 250.0, 1000.0),
+    "EPSG:5070": (30.0, 1000.0),
+    "EPSG:3413": (500.0, 9000.0),
+}
+RATIOS = (9, 90, 180, 300)
+CELLS = Window(345, 347, 878, 880)
+many = settings(
+    max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def raster_over(crs, step, grid, window, margin, *, flipped=False):
+    """Return a raster that covers a window and `margin` pixels around, with its first pixel anywhere."""
+    x = grid.lattice.x0 + np.linspace(window.x0, window.x1, 9) * grid.pixel
+    y = grid.lattice.y0 - np.linspace(window.y0, window.y1, 9) * grid.pixel
+    sx, sy = Transformer.from_crs(grid.crs, crs, always_xy=True).transform(*np.meshgrid(x, y))
+    width, height = (int(np.ceil(np.ptp(s) / step)) + 2 * margin for s in (sx, sy))
+    x0, y0 = sx.min() - (margin - 0.37) * step, sy.max() + (margin - 0.21) * step
+    if flipped:
+        return RasterGrid(crs, float(x0), float(y0 - height * step), step, step, height, width)
+    return RasterGrid(crs, float(x0), float(y0), step, -step, height, width)
+
+
+def field_of(raster, seed, pattern, dtype):
+    """Return values with holes, cast there and back as a cube of that type would hold them."""
+    random = np.random.default_rng(seed)
+    values = random.uniform(1, 200, raster.shape).astype(dtype).astype(np.float32)
+    if pattern == "points":
+        values[random.random(raster.shape) < 0.05] = np.nan
+    elif pattern == "block":
+        y, x = (int(random.integers(0, n)) for n in raster.shape)
+        values[y : y + raster.height // 3 + 1, x : x + raster.width // 3 + 1] = np.nan
+    elif pattern == "all":
+        values[:] = np.nan
+    return values
+
+
+def cut(field, need):
+    """Return the needed pixels, missing beyond the source."""
+    out = np.full(need.shape, np.nan, np.float32)
+    inside = need.intersect(Window(0, field.shape[0], 0, field.shape[1]))
+    if inside is not None:
+        out[inside.relative_to(need).slices] = field[inside.slices]
+    return out
+
+
+def made(resampler, field, ratio, window, method):
+    job = resampler.job(ratio, window, method)
+    return job(cut(field, job.need))
+
+
+@st.composite
+def cases(draw):
+    """Draw a source, a target window of it, and how the window is cut into tiles."""
+    crs = draw(st.sampled_from(tuple(SOURCES)))
+    step, ratio = draw(st.sampled_from(SOURCES[crs])), draw(st.sampled_from(RATIOS))
+    grid = NestedGrid(EASE2_M09, CELLS, ratio)
+    metres = step * (111_000 if crs == "EPSG:4326" else 1)
+    most = int(min(1500, max(8, 700 * metres / grid.pixel)))  # at most some 700 source pixels across
+    height, width = draw(st.integers(1, most)), draw(st.integers(1, most))
+    y0 = grid.window.y0 + draw(st.integers(-most, grid.window.height))
+    x0 = grid.window.x0 + draw(st.integers(-most, grid.window.width))
+    tile = draw(st.integers(64, 1024)) if max(height, width) > 64 else draw(st.integers(1, 64))
+    return crs, step, grid, Window(y0, y0 + height, x0, x0 + width), tile, draw(st.integers(-3, 5))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@many
+@given(cases(), st.sampled_from(("none", "points", "block", "all")), st.sampled_from(("f4", "u1", "i2")),
+       st.booleans(), st.integers(0, 2**16))  # fmt: skip
+def test_any_window_equals_that_of_the_whole(method, case, pattern, dtype, flipped, seed):
+    """Bit for bit, whatever the tiles, and wherever the source ends."""
+    crs, step, grid, window, tile, margin = case
+    raster = raster_over(crs, step, grid, window, max(margin, 1 - margin), flipped=flipped)
+    resampler, field = Resampler(raster, grid), field_of(raster, seed, pattern, dtype)
+    whole = made(resampler, field, grid.ratio, window, method)
+    random = np.random.default_rng(seed)
+    first = random.integers(0, tile, 2)
+    for y in range(window.y0 - int(first[0]), window.y1, tile):
+        for x in range(window.x0 - int(first[1]), window.x1, tile):
+            part = Window(y, y + tile, x, x + tile).intersect(window)
+            if part is None or random.random() > 4 / max(1, window.size / tile**2):
+                continue
+            assert made(resampler, field, grid.ratio, part, method).tobytes() == whole[
+                part.relative_to(window).slices
+            ].tobytes()  # fmt: skip
+
+
+@pytest.mark.parametrize("crs", SOURCES)
+@pytest.mark.parametrize("method", METHODS)
+def test_valid_where_the_nearest_pixel_is(crs, method):
+    grid = NestedGrid(EASE2_M09, CELLS, 30)
+    raster = raster_over(crs, SOURCES[crs][-1] / 3, grid, grid.window, 2)
+    resampler, field = Resampler(raster, grid), field_of(raster, 1, "points", "f4")
+    w = grid.window
+    rows, cols = resampler.geometry.positions(30, np.arange(w.y0, w.y1), np.arange(w.x0, w.x1))
+    nearest = field[np.floor(rows).astype(int), np.floor(cols).astype(int)]
+    np.testing.assert_array_equal(np.isnan(made(resampler, field, 30, w, method)), np.isnan(nearest))
+
+
+def test_longitudes_run_on_across_the_180th_meridian():
+    """The same ground from a source on 0 to 360 degrees, where the region ends at the lattice's edge."""
+    grid = NestedGrid(EASE2_M09, Window(600, 602, 3853, 3856), 30)
+    west = RasterGrid("EPSG:4326", 178.0, 20.0, 0.05, -0.05, 200, 80)
+    y, x = np.meshgrid(np.arange(200), np.arange(80), indexing="ij")
+    field = np.sin(y / 9 + x / 7).astype(np.float32)
+    window = grid.window.expand(0, 3)  # three pixels beyond the edge
+    out = made(Resampler(west, grid), field, 30, window, "cubic")
+    assert np.isfinite(out).all()
+    assert np.abs(np.diff(out, axis=1)).max() < 0.05
+
+
+def test_a_source_that_the_region_is_not_on_the_map_of_is_refused():
+    pole = RasterGrid("ESRI:102035", 0.0, 0.0, 1000.0, -1000.0, 10, 10)  # the northern hemisphere, orthographic
+    south = NestedGrid(EASE2_M09, Window(1500, 1502, 800, 802), 9)
+    with pytest.raises(GridError, match="cannot be projected"):
+        Resampler(pole, south).scales(9)
