@@ -96,11 +96,11 @@ def attempt(run: Callable[..., Receipt], task: TileTask, retries: int) -> Receip
             if left == 0:
                 return Failure(f"{type(error).__name__}: {_one_line(error)}")
         else:
-            return dataclasses.replace(receipt, seconds=time.perf_counter() - start, peak_bytes=_peak_bytes())
+            return dataclasses.replace(receipt, seconds=time.perf_counter() - start, peak_bytes=peak_bytes())
     raise AssertionError
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
     """Return the most memory that this process has held since it began.
 
     ``ru_maxrss`` is a fallback only: on Linux a process that was spawned begins with its parent's.
