@@ -8,6 +8,7 @@ from pyproj import Transformer
 
 from smdown.errors import GridError
 from smdown.features import Resampler
+from smdown.features.resampler import PLAIN_UP_TO
 from smdown.grid import EASE2_M09, NestedGrid, RasterGrid, Window
 
 METHODS = ("cubic", "average", "bilinear", "nearest", "mode")
@@ -112,6 +113,51 @@ def test_valid_where_the_nearest_pixel_is(crs, method):
     rows, cols = resampler.geometry.positions(30, np.arange(w.y0, w.y1), np.arange(w.x0, w.x1))
     nearest = field[np.floor(rows).astype(int), np.floor(cols).astype(int)]
     np.testing.assert_array_equal(np.isnan(made(resampler, field, 30, w, method)), np.isnan(nearest))
+
+
+def kernel(t):
+    t = np.abs(t)
+    near, far = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+    return np.where(t < 1, near, np.where(t < 2, far, 0.0))
+
+
+def written_out(field, rows, cols, scale_y, scale_x):
+    """Return Keys' cubic in float64 at exact places, widened where it coarsens, over all of the field."""
+    out = np.empty(rows.shape)
+    y, x = (np.arange(n) + 0.5 for n in field.shape)
+    for i, j in np.ndindex(rows.shape):
+        wy, wx = kernel((y - rows[i, j]) / scale_y[i]), kernel((x - cols[i, j]) / scale_x[j])
+        out[i, j] = wy @ field.astype(float) @ wx / (wy.sum() * wx.sum())
+    return out
+
+
+@pytest.mark.parametrize(
+    ("crs", "step", "ratio"),
+    [("EPSG:4326", 1 / 3600, 300), ("EPSG:4326", 1 / 120, 300), ("EPSG:4326", 1 / 1200, 9), ("EPSG:6933", None, 300),
+     ("EPSG:6933", None, 9), ("EPSG:32614", 30.0, 300), ("EPSG:32614", 250.0, 300), ("EPSG:32614", 250.0, 9),
+     ("EPSG:5070", 30.0, 300), ("EPSG:3413", 500.0, 90)],
+)  # fmt: skip
+def test_it_is_the_kernel_at_exact_places(crs, step, ratio):
+    """Refining and coarsening, axis by axis and turned: within two millionths of the field's range."""
+    grid = NestedGrid(EASE2_M09, CELLS, ratio)
+    w = grid.window
+    window = Window(w.y0 + w.height // 3, w.y0 + w.height // 3 + 12, w.x0 + 3, w.x0 + 14)
+    raster = raster_over(crs, step or EASE2_M09.cell / 90, grid, window, 12 if ratio > 9 else 40)
+    field = np.random.default_rng(5).uniform(0.1, 0.5, raster.shape).astype(np.float32)
+    resampler = Resampler(raster, grid)
+    rows, cols = resampler.geometry.positions(
+        ratio, np.arange(window.y0, window.y1), np.arange(window.x0, window.x1)
+    )  # fmt: skip
+    if resampler.geometry.separable:
+        scale_y, scale_x = (np.maximum(1, np.abs(np.diff(e))) for e in resampler.geometry.edges(ratio, window))
+    else:
+        scale_y, scale_x = (
+            np.full(n, s if s > PLAIN_UP_TO else 1.0)
+            for n, s in zip(window.shape, resampler.scales(ratio), strict=True)
+        )
+    job = resampler.job(ratio, window, "cubic", clamp=False)
+    want = written_out(field, rows, cols, scale_y, scale_x)
+    assert np.abs(job(cut(field, job.need)) - want).max() < 2e-6 * np.ptp(field)
 
 
 def test_longitudes_run_on_across_the_180th_meridian():
