@@ -119,6 +119,7 @@ class Project:
             start=period.start.isoformat(),
             end=period.end.isoformat(),
             out=self.url("sources"),
+            lead_days=self.spec.lead_days,
         )
 
     @cached_property

@@ -77,6 +77,13 @@ class FeatureSpec:
         return nominal_ratio(self.base.lattice, self.sequence.resolution) if self.sequence else 1
 
     @property
+    def lead_days(self) -> int:
+        """Days before the first that its drivers look back to: of sums, of gaps that are bridged, of the sequence."""
+        back = [d.days - 1 for d in self.drivers if isinstance(d, AntecedentDriver)]
+        back += [d.max_age_days for d in self.drivers if isinstance(d, DailyDriver)]
+        return max([0, *back, self.sequence.days - 1 if self.sequence else 0])
+
+    @property
     def units(self) -> dict[str, str]:
         """Units by driver, those of the sequence included; one of the same name has those of the driver."""
         sequence = {d.name: d.units for d in (self.sequence.drivers if self.sequence else ())}

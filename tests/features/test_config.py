@@ -78,3 +78,12 @@ def test_names_stand_once():
 def test_there_is_at_least_one_driver():
     with pytest.raises(ValidationError, match="drivers"):
         FeaturesConfig(drivers=())
+
+
+def test_drivers_say_how_far_they_look_back():
+    week, today = (d for d in DRIVERS if d["source"] == "rain")
+    assert spec_of((SOIL,), None).lead_days == 0
+    assert spec_of((SOIL, week), None).lead_days == 6
+    assert spec_of((SOIL, today), None).lead_days == 2
+    assert spec_of((SOIL, week)).lead_days == max(6, SEQUENCE["days"] - 1)
+    assert spec_of((SOIL, week), {**SEQUENCE, "days": 30}).lead_days == 29
