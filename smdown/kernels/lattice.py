@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from smdown.kernels.rows import compiled
+from smdown.kernels.compile import compiled
 
 F64 = npt.NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from smdown.kernels.rows import compiled
+from smdown.kernels.compile import compiled
 
 I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]

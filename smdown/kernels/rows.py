@@ -8,12 +8,10 @@ bits on every processor, and for every place in a loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from smdown.kernels.compile import compiled
 
 I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
@@ -22,13 +20,6 @@ LEAST_SHARE = np.float32(1e-3)
 INF = np.float32(np.inf)
 ZERO = np.float32(0)
 _ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)
-F = TypeVar("F", bound=Callable[..., object])
-
-
-def compiled(function: F) -> F:
-    """Compile a loop: without the interpreter's lock, kept on disk, dividing as the hardware does."""
-    made: F = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    return made
 
 
 @compiled

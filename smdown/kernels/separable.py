@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from smdown.kernels.axis import AxisWeights
+from smdown.kernels.compile import compiled
 from smdown.kernels.majority import majority
 from smdown.kernels.rows import (
     INF,
     ZERO,
     add,
     add_holed,
-    compiled,
     finish,
     finish_holed,
     lower,

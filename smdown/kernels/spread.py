@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from smdown.kernels.compile import compiled
 from smdown.kernels.lattice import row_positions
 from smdown.kernels.majority import mode_of
-from smdown.kernels.rows import LEAST_SHARE, compiled
+from smdown.kernels.rows import LEAST_SHARE
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

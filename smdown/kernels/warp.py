@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from smdown.kernels.axis import Method
+from smdown.kernels.compile import compiled
 from smdown.kernels.lattice import row_positions
-from smdown.kernels.rows import INF, ZERO, compiled, finish, finish_holed, lower_of_two, lowest_four, pick
+from smdown.kernels.rows import INF, ZERO, finish, finish_holed, lower_of_two, lowest_four, pick
 from smdown.kernels.spread import spread
 
 I64 = npt.NDArray[np.int64]
