@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,6 +39,9 @@ Workdir = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Replace one value of the project file; repeatable.")
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Stop at the first input file that cannot be used, instead of going on.")
+]
 
 
 def _version(value: bool) -> None:
@@ -56,13 +60,20 @@ def _root(
 
 
 def _stages(
-    names: tuple[str, ...], config: Path, cluster: str | None, workdir: str | None, sets: list[str] | None
+    names: tuple[str, ...],
+    config: Path,
+    cluster: str | None,
+    workdir: str | None,
+    sets: list[str] | None,
+    strict: bool = False,
 ) -> None:
     from smdown.project import open_project
     from smdown.runtime import load_profile, open_client, open_progress
 
     profile = load_profile(cluster)
     project = open_project(config, workdir=workdir, overrides=sets or ())
+    if strict:
+        project.ingest_context = replace(project.ingest_context, strict=True)
     progress = open_progress()
     with open_client(profile) as client:
         project.run(names, client=client, progress=progress, command=" ".join(["smdown", *sys.argv[1:]]))
@@ -87,7 +98,14 @@ def _stage_command(name: str, summary: str) -> None:
     app.command(name)(command)
 
 
-_stage_command("ingest", "Read every source into a clean Zarr cube on its own grid.")
+@app.command()
+def ingest(
+    config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None, strict: Strict = False
+) -> None:
+    """Read every source into a clean Zarr cube on its own grid."""
+    _stages(("ingest",), config, cluster, workdir, sets, strict)
+
+
 _stage_command("features", "Resample drivers to the training resolutions and the map's, and keep them as cubes.")
 _stage_command("train", "Train the networks on coarse cells and stations, fit their ensemble, write the bundle.")
 _stage_command("predict", "Map the ensemble over 30 m tiles, conserving the coarse product.")
@@ -95,9 +113,11 @@ _stage_command("evaluate", "Compare the map with truth and stations, rank the dr
 
 
 @app.command()
-def run(config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None) -> None:
+def run(
+    config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None, strict: Strict = False
+) -> None:
     """Run every stage, from ingest to the report; take up where an earlier run stopped."""
-    _stages(("ingest", "features", "train", "predict", "evaluate"), config, cluster, workdir, sets)
+    _stages(("ingest", "features", "train", "predict", "evaluate"), config, cluster, workdir, sets, strict)
 
 
 @app.command()
@@ -171,6 +191,37 @@ def export(
 
     project = open_project(config, workdir=workdir, overrides=sets or ())
     Console().print(f"wrote {project.export(out, layer=layer, day=day, crs=crs)}", highlight=False)
+
+
+@app.command()
+def verify(
+    cubes: Annotated[list[str], typer.Argument(metavar="CUBE...", help="Cubes, paths or URLs.", show_default=False)],
+    partial: Annotated[bool, typer.Option("--partial", help="Take unfinished cubes for sound.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Withdraw damaged tiles, so that their stage makes them again.")
+    ] = False,
+) -> None:
+    """Read every object of cubes, and say which are missing, truncated or changed."""
+    from smdown.describe import verify_cubes
+    from smdown.runtime import open_progress
+
+    if not verify_cubes(cubes, open_progress(), partial=partial, repair=repair):
+        raise typer.Exit(1)
+
+
+@app.command()
+def info(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Cubes, stations, bundles.", show_default=False)
+    ],
+) -> None:
+    """Describe a cube, a table of stations or a model bundle."""
+    from smdown.describe import describe
+
+    console = Console()
+    for path in paths:
+        for table in describe(path):
+            console.print(table)
 
 
 def _pair(text: str) -> tuple[int, int]:

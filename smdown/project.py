@@ -142,7 +142,7 @@ class Project:
         """Fingerprint of the sources and the region: what every later stage is made from."""
         return fingerprint(
             {name: source.model_dump(mode="json") for name, source in self.source_configs.items()},
-            sources.file_identity(self.source_configs),
+            sources.file_identity(self.source_configs, self.ingest_context),
             self.config.extent.model_dump(mode="json"),
             self.config.period.model_dump(mode="json"),
             self.config.lattice,

@@ -69,7 +69,7 @@ def test_unreadable_input(inputs, place, tmp_path):
     shutil.copytree(inputs, copy)
     victim = min((copy / "dem").glob("*.tif"))
     victim.write_bytes(b"<!DOCTYPE html><html>404 not found</html>")
-    line = refused(write_project(tmp_path / "p.yaml", copy), place)
+    line = refused(write_project(tmp_path / "p.yaml", copy), place, "--strict")
     assert victim.name in line
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +12,10 @@ import zarr
 from xarray.backends.zarr import FillValueCoder
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from smdown.cubes import layout, store
-from smdown.cubes.cube import RECEIPTS, Cube, open_cube
+from smdown.cubes import layout, manifest, store
+from smdown.cubes.cube import RECEIPTS, WRITE_ALL, Cube
 from smdown.cubes.layout import CubeSpec, Variable
+from smdown.cubes.opening import open_cube
 from smdown.errors import CubeError
 
 _TIME_ATTRS: dict[str, Any] = {
@@ -24,7 +26,9 @@ _TIME_ATTRS: dict[str, Any] = {
 }
 _CREATING = "smdown_creating"
 """Attribute of a cube whose creation is not finished."""
-_COMPRESSORS = (BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"), Crc32cCodec())
+_TIME_CHUNK = 512
+"""Days in one object of the time axis, so that a cube which grows day by day is still opened with few readings."""
+COMPRESSORS = (BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec())
 
 
 def create_cube(url: str, spec: CubeSpec, *, resume: bool = False, overwrite: bool = False) -> Cube:
@@ -105,13 +109,24 @@ def _create_arrays(url: str, spec: CubeSpec) -> None:
         _create_variable(group, spec, variable)
     _create_coordinates(group, spec)
     group.create_array(
-        RECEIPTS, shape=spec.tiles, chunks=(1, 1), dtype="uint8", fill_value=0, compressors=None,
-        dimension_names=("tile_y", "tile_x"), attributes={"long_name": "1 where the tile is wholly written"},
+        RECEIPTS, shape=(*spec.tiles, 1), chunks=(1, 1, 1), dtype="uint8", fill_value=0, compressors=None,
+        dimension_names=("tile_y", "tile_x", "tile_batch"),
+        attributes={"long_name": "1 where the tile is wholly written"},
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        whole = zarr.consolidate_metadata(store.zarr_store(url))
-    whole.attrs.put(_group_attrs(spec))  # its identity, last and at once: until now it counted as half created
+        zarr.consolidate_metadata(store.zarr_store(url))
+    _identify(url, spec, list(group.array_keys()))
+
+
+def _identify(url: str, spec: CubeSpec, arrays: list[str]) -> None:
+    """Write the manifest and, last and at once, the cube's identity: until then it counts as half created."""
+    keys = [manifest.ROOT, *(f"{name}/{manifest.ROOT}" for name in sorted(arrays))]
+    documents = {key: store.get(store.join(url, key)) or b"" for key in keys}
+    root = json.loads(documents[manifest.ROOT]) | {"attributes": _group_attrs(spec)}
+    documents[manifest.ROOT] = json.dumps(root, indent=2).encode()
+    manifest.write(url, [manifest.state(documents)])
+    store.put(store.join(url, manifest.ROOT), documents[manifest.ROOT])
 
 
 def _create_variable(group: zarr.Group, spec: CubeSpec, variable: Variable) -> None:
@@ -127,7 +142,7 @@ def _create_variable(group: zarr.Group, spec: CubeSpec, variable: Variable) -> N
         shards=(*lead, spec.shard, spec.shard),
         dtype=variable.dtype,
         fill_value=fill,
-        compressors=_COMPRESSORS,
+        compressors=COMPRESSORS,
         dimension_names=variable.dims,
         attributes=attrs,
     )
@@ -139,18 +154,20 @@ def _create_coordinates(group: zarr.Group, spec: CubeSpec) -> None:
     for name, values in layout.centres(spec).items():
         array = group.create_array(
             name, shape=values.shape, chunks=values.shape, dtype="float64", dimension_names=(name,),
-            fill_value=np.nan, attributes=axes[name],
+            fill_value=np.nan, attributes=axes[name], compressors=COMPRESSORS,
         )  # fmt: skip
         array[...] = values
-    mapping = group.create_array("spatial_ref", shape=(), dtype="int64", attributes=layout.grid_mapping(raster))
-    mapping[...] = np.int64(0)
+    mapping = group.create_array(
+        "spatial_ref", shape=(), dtype="int64", attributes=layout.grid_mapping(raster), compressors=COMPRESSORS,
+    )  # fmt: skip
+    mapping.with_config(WRITE_ALL)[...] = np.int64(0)
     if spec.times:
         days = np.array(spec.times, dtype="datetime64[D]").astype(np.int64)
         time = group.create_array(
-            "time", shape=days.shape, chunks=days.shape, dtype="int64", dimension_names=("time",),
-            attributes=_TIME_ATTRS,
+            "time", shape=days.shape, chunks=(max(days.size, _TIME_CHUNK),), dtype="int64", dimension_names=("time",),
+            attributes=_TIME_ATTRS, compressors=COMPRESSORS,
         )  # fmt: skip
-        time[...] = days
+        time.with_config(WRITE_ALL)[...] = days
 
 
 def _group_attrs(spec: CubeSpec) -> dict[str, Any]:
@@ -161,6 +178,7 @@ def _group_attrs(spec: CubeSpec) -> dict[str, Any]:
         "shard": spec.shard,
         "chunk": spec.chunk,
         "variables": [v.name for v in spec.variables],
+        "batches": [len(spec.times)],
         "raster": [raster.crs, raster.x0, raster.y0, raster.dx, raster.dy, raster.height, raster.width],
         "attrs": dict(spec.attrs),
     }

@@ -1,4 +1,4 @@
-"""Open, read and fill cubes.
+"""Read and fill cubes.
 
 Each tile (one shard of every variable and date) is written by exactly one task, which leaves a receipt when everything
 else is on disk.
@@ -14,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from smdown.cubes import layout, store
+from smdown.cubes import shards, store
+from smdown.cubes.codec import ShardCodec
 from smdown.cubes.layout import CubeSpec, Variable
-from smdown.errors import CubeError, SmdownError
+from smdown.errors import CubeError
 from smdown.grid import NestedGrid, RasterGrid, Window
 
 RECEIPTS = "receipts"
+WRITE_ALL: Any = {"write_empty_chunks": True}
+"""For coordinates: Zarr leaves out what is all fill and reads what is lost as fill; here every object is written."""
 
 
 class Cube:
@@ -29,15 +32,21 @@ class Cube:
     reaches beyond the raster. Writing takes whole shards only.
     """
 
-    def __init__(self, url: str, group: zarr.Group, spec: CubeSpec) -> None:
+    def __init__(self, url: str, group: zarr.Group, spec: CubeSpec, batches: tuple[int, ...], layout: int) -> None:
         self.url = url
         self.spec = spec
+        self.batches = batches
+        self.layout = layout
         self.variables: dict[str, Variable] = {v.name: v for v in spec.variables}
         self.times: npt.NDArray[np.datetime64] = np.array(spec.times, dtype="datetime64[ns]")
         self._group = group
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._codecs: dict[str, ShardCodec] = {}
+        self._written: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
+        from smdown.cubes.opening import open_cube
+
         return open_cube, (self.url,)
 
     def __repr__(self) -> str:
@@ -85,20 +94,59 @@ class Cube:
         ndarray
             ``(y, x)`` or ``(time, y, x)``, float32 with NaN for missing, or the flags as they are.
         """
-        array = self.array(name)
-        variable = self.variables[name]
-        lead: tuple[int | slice, ...] = ((slice(None) if time is None else time),) if variable.timed else ()
+        variable = self._variable(name)
+        lead: tuple[int | slice, ...] = (slice(None) if time is None else time,) if variable.timed else ()
         inside = window.intersect(self.raster.window)
+        if inside is None:
+            return variable.empty((*self._lead_shape(lead), *window.shape))
+        part = variable.unpack(self._raw(variable, lead, inside))
         if inside == window:
-            return variable.unpack(np.asarray(array[(*lead, *window.slices)]))
-        out = variable.empty((*self._lead_shape(lead), *window.shape))
-        if inside is not None:
-            part = variable.unpack(np.asarray(array[(*lead, *inside.slices)]))
-            out[(..., *inside.relative_to(window).slices)] = part
+            return part
+        out = variable.empty((*part.shape[:-2], *window.shape))
+        out[(..., *inside.relative_to(window).slices)] = part
         return out
+
+    def _variable(self, name: str) -> Variable:
+        if name not in self.variables:
+            raise CubeError(f"{self.url} has no variable {name!r}; it has {', '.join(self.variables)}")
+        return self.variables[name]
 
     def _lead_shape(self, lead: tuple[int | slice, ...]) -> tuple[int, ...]:
         return tuple(len(range(*s.indices(len(self.times)))) for s in lead if isinstance(s, slice))
+
+    def _raw(self, variable: Variable, lead: tuple[int | slice, ...], window: Window) -> npt.NDArray[Any]:
+        """Return a window as it stands on disk; what is damaged or lost is an error, what is not written yet is not."""
+        days = np.arange(len(self.times))[lead] if lead else np.zeros((), int)
+        raw = np.full((*days.shape, *window.shape), variable.fill, dtype=variable.dtype)
+        planes = zip(raw.reshape(-1, *window.shape), days.ravel().tolist(), strict=True)
+        jobs = [(plane, day, *place) for plane, day in planes for place in shards.split(window, self.spec.shard)]
+        store.each(self.url, lambda job: self._fill(variable, window, *job), jobs)
+        return raw
+
+    def _fill(
+        self, variable: Variable, window: Window, plane: npt.NDArray[Any], day: int, tile: tuple[int, int], part: Window
+    ) -> None:
+        """Read that part of a window which lies in one shard."""
+        key, side = shards.key(variable, day, tile), self.spec.shard
+        place = part.shift(window.y0 - tile[0] * side, window.x0 - tile[1] * side)
+        try:
+            found = self._codec(variable.name).read(store.join(self.url, key), place, plane[part.slices])
+        except CubeError as error:
+            raise CubeError(f"got {self.url} with damage in {key} ({error}); see: smdown verify {self.url}") from error
+        if not found and self.layout > 1 and self._has_receipt(tile, self.batch_of(variable, day)):
+            raise CubeError(f"got {self.url}, where {key} of a finished tile is lost; see: smdown verify {self.url}")
+
+    def _codec(self, name: str) -> ShardCodec:
+        if name not in self._codecs:
+            self._codecs[name] = ShardCodec.of(self.array(name).metadata.to_dict())
+        return self._codecs[name]
+
+    def _has_receipt(self, tile: tuple[int, int], batch: int) -> bool:
+        return store.get(store.join(self.url, RECEIPTS, "c", *map(str, (*tile, batch)))) == b"\x01"
+
+    def batch_of(self, variable: Variable, day: int) -> int:
+        """Return the batch that a day was added with; what has no time axis came with the first."""
+        return int(np.searchsorted(np.cumsum(self.batches), day, side="right")) if variable.timed else 0
 
     def write(self, name: str, values: npt.NDArray[Any], window: Window, time: int | None = None) -> int:
         """Write whole shards of a variable.
@@ -124,118 +172,57 @@ class Cube:
         CubeError
             If the window would share a shard with another writer; nothing has been written then.
         """
-        variable = self.variables.get(name)
-        if variable is None:
-            raise CubeError(f"{self.url} has no variable {name!r}; it has {', '.join(self.variables)}")
-        check_aligned(self.spec, window)
+        variable = self._variable(name)
+        shards.check_aligned(self.spec, window)
         if values.shape != window.shape:
             raise CubeError(f"got an array of shape {values.shape} for a window of shape {window.shape} in {name}")
         if variable.timed and time is None:
             raise CubeError(f"got no time for {name}, which has a time axis; give the position of the day")
         packed = variable.pack(values)
-        lead = (time,) if variable.timed else ()
-        self.array(name)[(*lead, *window.slices)] = packed
-        return zlib.crc32(packed.tobytes())
+        for tile, part in shards.split(window, self.spec.shard):
+            data = self._codec(name).encode(packed[part.slices], variable.fill)
+            key = shards.key(variable, time or 0, tile)
+            store.put(store.join(self.url, key), data)
+            self._written.add(key)
+        return zlib.crc32(packed.data)
 
-    def commit(self, row: int, col: int) -> None:
-        """Record that the tile is wholly written; call it last."""
-        self.array(RECEIPTS)[row, col] = 1
+    def commit(self, row: int, col: int, batch: int | None = None) -> None:
+        """Record that the tile is wholly written, for one batch of days or for all; call it last.
 
-    def done(self) -> set[tuple[int, int]]:
-        """Return the tiles (row, column) that have their receipt."""
-        receipts = np.asarray(self.array(RECEIPTS)[...])
-        return {(int(r), int(c)) for r, c in np.argwhere(receipts == 1)}
+        What was left out is written as missing first, so that an object which is not there later has been lost.
+        """
+        self._fill_up((row, col), batch)
+        which = () if self.layout == 1 else (slice(None) if batch is None else batch,)
+        self.array(RECEIPTS)[(row, col, *which)] = 1
+
+    def _fill_up(self, tile: tuple[int, int], batch: int | None = None) -> None:
+        for variable in self.variables.values():
+            nothing = self._codec(variable.name).encode(np.zeros((0, 0), dtype=variable.dtype), variable.fill)
+            for day in range(len(self.times) if variable.timed else 1):
+                key = shards.key(variable, day, tile)
+                if (batch is None or self.batch_of(variable, day) == batch) and key not in self._written:
+                    url = store.join(self.url, key)
+                    if not store.exists(url):
+                        store.put(url, nothing)
+
+    def done(self, batch: int | None = None) -> set[tuple[int, int]]:
+        """Return the tiles (row, column) that have their receipt for one batch of days, or for all."""
+        try:
+            receipts = np.asarray(self.array(RECEIPTS)[...]).reshape(*self.spec.tiles, -1) == 1
+        except ValueError as error:
+            raise CubeError(f"got {self.url} with damaged receipts; try: smdown verify --repair {self.url}") from error
+        kept = receipts.all(axis=-1) if batch is None else receipts[..., batch]
+        return {(int(r), int(c)) for r, c in np.argwhere(kept)}
 
     def finish(self) -> None:
-        """Give every tile its receipt: for a cube that one task fills alone."""
-        self.array(RECEIPTS)[...] = np.ones(self.spec.tiles, dtype=np.uint8)
+        """Give every tile its receipt: for a cube that one task fills alone. What it left out is written as missing."""
+        for tile in np.ndindex(self.spec.tiles):
+            self._fill_up(tile)
+        receipts = self.array(RECEIPTS)
+        receipts[...] = np.ones(receipts.shape, dtype=np.uint8)
 
     @property
     def complete(self) -> bool:
         """Whether every tile has its receipt."""
         rows, cols = self.spec.tiles
         return len(self.done()) == rows * cols
-
-
-def check_aligned(spec: CubeSpec, window: Window) -> None:
-    """Raise CubeError unless the window is made of whole shards of the cube."""
-    height, width = spec.raster.shape
-    starts = window.y0 % spec.shard == 0 and window.x0 % spec.shard == 0
-    ends = all(stop == size or stop % spec.shard == 0 for stop, size in ((window.y1, height), (window.x1, width)))
-    if not (starts and ends and spec.raster.window.contains(window)):
-        raise CubeError(
-            f"got a write of rows {window.y0}:{window.y1}, columns {window.x0}:{window.x1}, which is not made of whole "
-            f"shards of {spec.shard} px within {height} x {width}; write whole shards, each from one task"
-        )
-
-
-def open_cube(url: str, *, complete: bool = False) -> Cube:
-    """Open a cube.
-
-    Parameters
-    ----------
-    url : str
-        Local path or fsspec URL.
-    complete : bool
-        Refuse a cube with tiles that are not written yet.
-
-    Returns
-    -------
-    Cube
-        Open for reading and writing.
-
-    Raises
-    ------
-    CubeError
-        If there is no cube, it is not one of ours, or it is not complete where that is asked for.
-    """
-    if not store.exists(url):
-        raise CubeError(f"got {url}, where there is no cube; run the stage that makes it first")
-    try:
-        group = zarr.open_group(store.zarr_store(url, read_only=False), mode="r+", zarr_format=3)
-        own: Any = group.attrs.get("smdown")
-        cube = None if own is None else Cube(url, group, _spec_from(group, own))
-    except SmdownError:
-        raise
-    except Exception as error:
-        problem = " ".join(str(error).split())
-        raise CubeError(f"got {url}, which cannot be read as a cube ({problem}); remove it, make it again") from error
-    if cube is None:
-        raise CubeError(f"got {url}, which is not a finished cube of ours; run the stage that makes it, or remove it")
-    if complete and not cube.complete:
-        raise CubeError(f"got {url}, which is not finished; run the stage that makes it again")
-    return cube
-
-
-def _spec_from(group: zarr.Group, own: Mapping[str, Any]) -> CubeSpec:
-    arrays = dict(group.arrays())
-    time = np.asarray(arrays["time"][...]) if "time" in arrays else np.zeros(0, dtype=np.int64)
-    times = tuple(str(d) for d in time.astype("datetime64[D]"))
-    return CubeSpec(
-        RasterGrid(*own["raster"]),
-        tuple(_variable_from(name, arrays[name], dict(arrays[name].attrs)) for name in own["variables"]),
-        times,
-        own["shard"],
-        own["chunk"],
-        own["fingerprint"],
-        own["attrs"],
-        layout.nested_from_json(own["nested"]) if "nested" in own else None,
-    )
-
-
-def _variable_from(name: str, array: zarr.Array[Any], attrs: dict[str, Any]) -> Variable:
-    known = ("grid_mapping", "units", "long_name", "standard_name", "scale_factor", "add_offset",
-             "smdown_valid_range", "smdown_resampling", "_FillValue", "coordinates")  # fmt: skip
-    limits = attrs.get("smdown_valid_range")
-    return Variable(
-        name,
-        layout.TIME_Y_X if array.ndim == 3 else layout.Y_X,
-        str(array.dtype),
-        attrs.get("scale_factor"),
-        attrs.get("units", ""),
-        attrs.get("long_name", ""),
-        attrs.get("standard_name", ""),
-        (limits[0], limits[1]) if limits else None,
-        attrs.get("smdown_resampling", ""),
-        {k: v for k, v in attrs.items() if k not in known},
-    )

@@ -14,8 +14,9 @@ from pyproj import CRS
 from smdown.errors import CubeError
 from smdown.grid import Lattice, NestedGrid, RasterGrid, Window
 
-SCHEMA = 1
-"""Version of the layout, kept in every cube."""
+SCHEMA = 2
+"""Version of the layout, kept in every cube. In layout 1 there was no manifest, no batches of days (receipts had two
+dimensions), and shards that are all fill were left out; such cubes are read and resumed, not verified or lengthened."""
 
 Y_X = ("y", "x")
 TIME_Y_X = ("time", "y", "x")
@@ -94,17 +95,20 @@ class Variable:
         dtype = np.dtype(self.dtype)
         if self.scale is None:
             return np.ascontiguousarray(values, dtype=dtype)
-        counts = np.rint(np.asarray(values, dtype=np.float64) / self.scale)
+        counts = np.divide(values, self.scale, dtype=np.float64)
+        np.rint(counts, out=counts)
         info = np.iinfo(dtype)
         least, most = (info.min + 1, info.max) if dtype.kind == "i" else (info.min, info.max - 1)
         missing = ~np.isfinite(counts)
-        if bool(((counts < least) | (counts > most))[~missing].any()):
+        np.copyto(counts, least, where=missing)
+        if counts.size and (counts.min() < least or counts.max() > most):
             raise CubeError(
                 f"got values of {self.name} beyond what {self.dtype} with scale {self.scale} holds; "
                 "mask fills before writing, or store it as float32"
             )
-        counts[missing] = self.fill
-        return counts.astype(dtype)
+        packed = counts.astype(dtype)
+        np.copyto(packed, self.fill, where=missing)
+        return packed
 
     def unpack(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return float32 with NaN for missing, or the array itself for flags and classes."""

@@ -1,13 +1,21 @@
-"""Places that hold cubes: local folders and any fsspec URL, behind four small functions."""
+"""Places that hold cubes: local folders and any fsspec URL, behind a few small functions."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 import zarr
+
+_PARTIAL = ".partial"
+_AT_ONCE = 8
+_Item = TypeVar("_Item")
 
 
 def is_local(url: str) -> bool:
@@ -25,11 +33,17 @@ def join(base: str, *parts: str) -> str:
     return "/".join([base.rstrip("/"), *parts])
 
 
+def _remote(url: str) -> tuple[Any, str]:
+    """Return the file system and the path there; listings are never remembered, since other processes write too."""
+    fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    return fs, str(path)
+
+
 def exists(url: str) -> bool:
     """Whether anything lies at the URL."""
     if is_local(url):
         return local_path(url).exists()
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = _remote(url)
     return bool(fs.exists(path))
 
 
@@ -37,9 +51,8 @@ def is_empty(url: str) -> bool:
     """Whether a local folder or a prefix holds no object yet (a killed writer's temporary files do not count)."""
     if is_local(url):
         path = local_path(url)
-        return path.is_dir() and all(p.is_dir() or p.name.endswith(".partial") for p in path.rglob("*"))
-    fs, path_ = fsspec.core.url_to_fs(url)
-    return not fs.find(path_)
+        return path.is_dir() and all(p.is_dir() or p.name.endswith(_PARTIAL) for p in path.rglob("*"))
+    return not sizes(url)
 
 
 def delete(url: str) -> None:
@@ -51,16 +64,79 @@ def delete(url: str) -> None:
         else:
             path.unlink(missing_ok=True)
         return
-    fs, path_ = fsspec.core.url_to_fs(url)
+    fs, path_ = _remote(url)
     if fs.exists(path_):
         fs.rm(path_, recursive=True)
+
+
+def get(url: str) -> bytes | None:
+    """Return the bytes of one object, None where there is none."""
+    try:
+        if is_local(url):
+            return local_path(url).read_bytes()
+        fs, path = _remote(url)
+        return bytes(fs.cat_file(path))
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def get_parts(url: str, spans: Sequence[tuple[int, int | None]]) -> list[bytes] | None:
+    """Return byte ranges (start, stop) of an object, None where there is none; a negative start counts from the end."""
+    try:
+        if not is_local(url):
+            fs, path = _remote(url)
+            starts, stops = zip(*spans, strict=True) if spans else ((), ())
+            return [bytes(b) for b in fs.cat_ranges([path] * len(spans), list(starts), list(stops), on_error="raise")]
+        with local_path(url).open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            limits = [(a if a >= 0 else max(size + a, 0), size if b is None else b) for a, b in spans]
+            return [os.pread(file.fileno(), max(b - a, 0), a) for a, b in limits]
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def each(url: str, function: Callable[[_Item], object], items: Sequence[_Item]) -> None:
+    """Call a function for every item, several at a time where the objects of `url` are far away."""
+    if is_local(url) or len(items) < 2:
+        for item in items:
+            function(item)
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(function, items):
+            pass
+
+
+def put(url: str, data: bytes) -> None:
+    """Write one object at once: a reader sees the old bytes or the new, never a part."""
+    if not is_local(url):
+        fs, path_ = _remote(url)
+        fs.pipe_file(path_, data)
+        return
+    path = local_path(url)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}{_PARTIAL}")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)  # noqa: PTH105 - the atomic one
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def sizes(url: str) -> dict[str, int]:
+    """Return the size of every object below the URL, by its key there; temporary files are left out."""
+    if is_local(url):
+        base = local_path(url)
+        found = (p for p in base.rglob("*") if p.is_file() and not p.name.endswith(_PARTIAL))
+        return {p.relative_to(base).as_posix(): p.stat().st_size for p in found}
+    fs, path = _remote(url)
+    return {str(k).removeprefix(path).lstrip("/"): int(v["size"]) for k, v in fs.find(path, detail=True).items()}
 
 
 def zarr_store(url: str, *, read_only: bool = False) -> Any:
     """Return the Zarr store of a URL."""
     if is_local(url):
         return zarr.storage.LocalStore(local_path(url), read_only=read_only)
-    return zarr.storage.FsspecStore.from_url(url, read_only=read_only)
+    return zarr.storage.FsspecStore.from_url(url, {"use_listings_cache": False}, read_only=read_only)
 
 
 def sweep_partials(url: str) -> int:
@@ -68,7 +144,7 @@ def sweep_partials(url: str) -> int:
     if not is_local(url):
         return 0
     count = 0
-    for path in local_path(url).rglob("*.partial"):
+    for path in local_path(url).rglob(f"*{_PARTIAL}"):
         path.unlink(missing_ok=True)
         count += 1
     return count

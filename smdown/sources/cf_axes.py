@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -13,7 +14,7 @@ from pyproj.exceptions import CRSError
 
 from smdown.errors import InputError
 from smdown.grid import RasterGrid, Window
-from smdown.sources.context import crs_name, parse_crs
+from smdown.sources.context import crs_name, crs_of, parse_crs
 
 _NAMES = {
     "x": ("longitude", "lon", "x", "projection_x_coordinate", "rlon"),
@@ -94,7 +95,7 @@ def cf_grid(dataset: xr.Dataset, array: xr.DataArray, crs: str | None, what: str
     x_dim, y_dim = (_find_dim(array, axis, what) for axis in ("x", "y"))
     x, y = (np.asarray(array[dim].values) for dim in (x_dim, y_dim))
     name = parse_crs(crs) if crs is not None else _crs_of(dataset, array, x_dim, what)
-    geographic = CRS.from_user_input(name).is_geographic
+    geographic = crs_of(name).is_geographic
     factor = 1.0 if geographic else _metres(array[x_dim], name)
     x_axis = _axis(x_dim, x, factor, rising=True, geographic=geographic, what=what)
     y_axis = _axis(y_dim, y, factor, rising=False, geographic=geographic, what=what)
@@ -148,12 +149,32 @@ def _regular(ranked: npt.NDArray[np.float64], digits: int) -> tuple[float, float
 def _crs_of(dataset: xr.Dataset, array: xr.DataArray, x_dim: str, what: str) -> str:
     """Return the stated system; plain longitude and latitude without a datum are taken as WGS 84, as CF readers do."""
     stated = array.attrs.get("grid_mapping") or array.encoding.get("grid_mapping") or ""
-    for name in (str(stated).split(":")[0].split(" ")[0], "spatial_ref", "crs"):
+    first = str(stated).split(":")[0].split(" ")[0]
+    if first.startswith("/") and (attrs := outside_attrs(dataset, first)):
+        return _from_mapping(attrs, f"{what} (grid mapping {first})")
+    for name in (first, "spatial_ref", "crs"):
         if name and name in dataset.variables and dataset[name].attrs:
             return _from_mapping(dict(dataset[name].attrs), f"{what} (grid mapping {name})")
     if str(array[x_dim].attrs.get("units", "")).lower() in _DEGREES:
         return "EPSG:4326"
     raise InputError(f"got {what}, which states no coordinate reference system; set crs, for instance EPSG:4326")
+
+
+def outside_attrs(dataset: xr.Dataset, path: str) -> dict[str, Any]:
+    """Return the attributes of a variable that is named by its path from the file's root, outside the open group."""
+    try:
+        with h5py.File(str(dataset.encoding.get("source")), "r") as file:
+            attrs = dict(file[path].attrs) if path in file else {}
+    except OSError:
+        return {}
+    return {key: _plain(value) for key, value in attrs.items() if not key.startswith("_")}
+
+
+def _plain(value: Any) -> Any:
+    flat = np.asarray(value).reshape(-1)
+    if flat.size != 1:
+        return flat.tolist()
+    return flat[0].decode("utf-8", "replace") if isinstance(flat[0], bytes) else flat[0].item()
 
 
 def _from_mapping(attrs: dict[str, Any], what: str) -> str:
@@ -167,4 +188,4 @@ def _from_mapping(attrs: dict[str, Any], what: str) -> str:
 def _metres(coordinate: xr.DataArray, crs: str) -> float:
     """Return what one unit of a projected coordinate is in units of its system (some files write kilometres)."""
     in_km = str(coordinate.attrs.get("units", "")).lower() in ("km", "kilometers", "kilometres", "kilometer")
-    return 1000.0 if in_km and CRS.from_user_input(crs).axis_info[0].unit_name.startswith("met") else 1.0
+    return 1000.0 if in_km and crs_of(crs).axis_info[0].unit_name.startswith("met") else 1.0

@@ -11,6 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Range = tuple[float, float]
 
 
+SMAP_L4_VARIABLES = {
+    "gph": {"sm_surface": "Geophysical_Data/sm_surface", "sm_rootzone": "Geophysical_Data/sm_rootzone"},
+    "aup": {
+        f"{layer}{ours}": f"Analysis_Data/{layer}_analysis{theirs}"
+        for ours, theirs in (("", ""), ("_std", "_ensstd"))
+        for layer in ("sm_surface", "sm_rootzone")
+    },
+}
+"""Datasets of SMAP L4 files, by product and by name in the cube."""
+RESERVED = ("x", "y", "time", "station", "network", "latitude", "longitude", "spatial_ref", "receipts")
+"""Names that cubes and tables of stations use themselves."""
+
+
 class BaseSource(BaseModel):
     """What every kind of source has."""
 
@@ -45,32 +58,70 @@ class BaseSource(BaseModel):
         ranges = self.valid_range.values() if isinstance(self.valid_range, dict) else (self.valid_range,)
         if wrong := [r for r in ranges if r is not None and r[0] >= r[1]]:
             raise ValueError(f"valid_range {list(wrong[0])} is empty; write the lower limit first")
+        for name in self._known:
+            if name in RESERVED or not re.fullmatch(r"[A-Za-z_][\w.-]*", name):
+                raise ValueError(f"{name!r} cannot name a variable of a cube; write another, of letters, digits and _")
         for key in ("valid_range", "units", "static"):
             self._check_names(key)
         return self
 
+    @property
+    def _known(self) -> dict[str, Any]:
+        """Variables by name."""
+        return next((getattr(self, k) for k in ("chosen", "variables", "bands", "layers") if hasattr(self, k)), {})
+
     def _check_names(self, key: str) -> None:
         """Raise ValueError where a setting by name names no variable of the source."""
-        value = getattr(self, key, None)
-        known: dict[str, Any] = next(
-            (getattr(self, k) for k in ("variables", "bands", "layers") if hasattr(self, k)), {}
-        )
+        value, known = getattr(self, key, None), self._known
         if isinstance(value, dict | tuple) and all(isinstance(v, str) for v in value):
             for name in value:
                 if name not in known:
                     raise ValueError(f"{key} names {name!r}, which is none of {', '.join(known)}")
 
 
+class StacQuery(BaseModel):
+    """What of a STAC catalogue or API is wanted; extent and period are the project's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    collections: tuple[str, ...] = Field((), description="Collections; all where none is named.")
+    query: dict[str, Any] = Field({}, description="Conditions of an API's query extension, by property.")
+
+
 class SmapL4Config(BaseSource):
-    """SMAP L4 files (SPL4SMGP), 3-hourly HDF5 on EASE-Grid 2.0 M09, to daily means."""
+    """SMAP L4 files (SPL4SMGP or SPL4SMAU), 3-hourly HDF5 on EASE-Grid 2.0 M09, to daily means."""
 
     kind: Literal["smap_l4"] = "smap_l4"
-    variables: dict[str, str] = Field(
-        {"sm_surface": "Geophysical_Data/sm_surface", "sm_rootzone": "Geophysical_Data/sm_rootzone"},
-        min_length=1,
-        description="Dataset inside the files, by name in the cube.",
+    product: Literal["gph", "aup"] = Field(
+        "gph", description="SPL4SMGP (gph), or SPL4SMAU (aup), whose ensemble spread comes with it as <layer>_std."
+    )
+    variables: dict[str, str] | None = Field(
+        None, min_length=1, description="Dataset inside the files, by name in the cube; both layers by default."
     )
     minimum_files: int = Field(1, ge=1, description="Files (of eight) that a day needs at least.")
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The datasets by name, the product's own where none are named."""
+        return self.variables or SMAP_L4_VARIABLES[self.product]
+
+
+class SmapL3Config(BaseSource):
+    """SMAP L3 retrievals (SPL3SMP_E on M09, SPL3SMP on M36), one HDF5 file a day, morning and evening passes."""
+
+    kind: Literal["smap_l3"] = "smap_l3"
+    lattice: Literal["ease2_m09", "ease2_m36"] = Field("ease2_m09", description="Grid of the product.")
+    variables: dict[str, str] = Field(
+        {"sm_surface": "soil_moisture"},
+        min_length=1,
+        description="Dataset inside the groups, without the evening's _pm, by name in the cube.",
+    )
+    passes: tuple[Literal["am", "pm"], ...] = Field(
+        ("am", "pm"), min_length=1, description="Overpasses that count; a cell seen by both takes their mean."
+    )
+    quality_bits: tuple[int, ...] = Field(
+        (0,), description="Bits of retrieval_qual_flag that must be 0 (0: recommended quality); none to ignore it."
+    )
 
 
 class CellListConfig(BaseSource):
@@ -104,7 +155,14 @@ class RasterConfig(BaseSource):
         min_length=1,
         description="Band of the files in path, or a file name or pattern below path, by name in the cube.",
     )
+    stac: StacQuery | None = Field(None, description="Take path as STAC; variables then name assets.")
     nodata: float | None = Field(None, description="Value that stands for missing, where the files do not declare it.")
+
+    @model_validator(mode="after")
+    def _assets(self) -> Self:
+        if self.stac is not None and (bands := [n for n, v in self.variables.items() if isinstance(v, int)]):
+            raise ValueError(f"the variable {bands[0]!r} needs the key of a STAC asset, not the number of a band")
+        return self
 
 
 class NetcdfConfig(BaseSource):
@@ -114,6 +172,7 @@ class NetcdfConfig(BaseSource):
     crs: str | None = Field(None, description="Coordinate reference system, where the files state none or a wrong one.")
     variables: dict[str, str] = Field(min_length=1, description="Variable in the files, by name in the cube.")
     group: str | None = Field(None, description="Group inside the files that holds them.")
+    select: dict[str, int] = Field({}, description="Step to read of dimensions that are neither time nor place.")
     daily: Literal["mean", "sum", "none"] = Field(
         "none", description="How several values of a day become one; none allows one value a day."
     )
@@ -128,6 +187,7 @@ class ReflectanceConfig(BaseSource):
 
     kind: Literal["reflectance"] = "reflectance"
     crs: str | None = Field(None, description="Coordinate reference system, where the files state none or a wrong one.")
+    stac: StacQuery | None = Field(None, description="Take path as STAC; bands and mask then name assets.")
     bands: dict[str, str] = Field(
         min_length=1, description="Pattern of the band's files, by name in the cube; * is the scene's name."
     )
@@ -146,13 +206,12 @@ class ReflectanceConfig(BaseSource):
     def _compiles(cls, pattern: str | None) -> str | None:
         return check_pattern(pattern)
 
-    @field_validator("bands")
-    @classmethod
-    def _one_star(cls, bands: dict[str, str]) -> dict[str, str]:
-        for pattern in bands.values():
-            if pattern.count("*") != 1:
+    @model_validator(mode="after")
+    def _one_star(self) -> Self:
+        for pattern in (*self.bands.values(), *([self.mask] if self.mask else [])):
+            if self.stac is None and pattern.count("*") != 1:
                 raise ValueError(f"the pattern {pattern!r} needs exactly one *, which stands for the scene's name")
-        return bands
+        return self
 
 
 class StationLayer(BaseModel):
@@ -227,7 +286,7 @@ def check_pattern(pattern: str | None) -> str | None:
     return pattern
 
 
-GridConfig = SmapL4Config | CellListConfig | RasterConfig | NetcdfConfig | ReflectanceConfig
+GridConfig = SmapL3Config | SmapL4Config | CellListConfig | RasterConfig | NetcdfConfig | ReflectanceConfig
 StationConfig = IsmnConfig | StationsCsvConfig
 SourceConfig = GridConfig | StationConfig
 """Any source; `kind` tells them apart."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from pyproj import CRS, Transformer
@@ -36,6 +37,8 @@ class IngestContext:
         Degrees of longitude and latitude read around the extent, for neighbourhoods and halos.
     lead_days : int
         Days before the first that drivers (NetCDF, reflectance) are read for too, for sums and sequences.
+    strict : bool
+        Stop at the first file that cannot be used, instead of setting it aside.
     """
 
     nested: NestedGrid
@@ -44,6 +47,7 @@ class IngestContext:
     out: str
     margin: float = 0.1
     lead_days: int = 0
+    strict: bool = False
 
     @property
     def first(self) -> str:
@@ -74,6 +78,23 @@ def _ceil(value: float) -> int:
     return math.ceil(value - 1e-6)
 
 
+@lru_cache(maxsize=256)
+def crs_of(text: str) -> CRS:
+    """Return a coordinate reference system by its name or WKT; thousands of files state the same few."""
+    return CRS.from_user_input(text)
+
+
+@lru_cache(maxsize=256)
+def wkt_name(wkt: str) -> str:
+    """Return the name of the coordinate reference system that a WKT states."""
+    return crs_name(crs_of(wkt))
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: str, target: str) -> Transformer:
+    return Transformer.from_crs(source, target, always_xy=True)
+
+
 def crs_name(crs: CRS) -> str:
     """Return the authority code of a coordinate reference system, or its WKT where it has none."""
     authority = crs.to_authority()
@@ -82,6 +103,7 @@ def crs_name(crs: CRS) -> str:
     return crs.to_wkt()
 
 
+@lru_cache(maxsize=64)
 def parse_crs(text: str) -> str:
     """Return the name of a configured coordinate reference system.
 
@@ -105,8 +127,7 @@ def transform_bounds(source: str, target: str, bounds: Bounds) -> Bounds:
         If the box lies outside what the target system covers.
     """
     try:
-        transformer = Transformer.from_crs(source, target, always_xy=True)
-        west, south, east, north = transformer.transform_bounds(*bounds, densify_pts=64)
+        west, south, east, north = _transformer(source, target).transform_bounds(*bounds, densify_pts=64)
     except (ProjError, CRSError) as error:
         raise InputError(
             f"got {bounds} in {_short(source)}, which {_short(target)} does not reach; check crs"

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smdown.sources.config import StationLayer
-from smdown.sources.prepared import Float32
+from smdown.sources.values import Float32
 
 _SAME_DEPTH_M = 1e-3
 

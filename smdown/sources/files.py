@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from smdown.errors import InputError
 
@@ -153,7 +154,16 @@ def why_bad_bytes(head: bytes, wanted: str, error: BaseException | None = None) 
     return f"which cannot be read as {wanted} ({detail})"
 
 
-def date_of(item: Item | Path, pattern: str | None, fmt: str) -> str:
+class Named(Protocol):
+    """Anything with a file name."""
+
+    @property
+    def name(self) -> str:
+        """File name without folders."""
+        ...
+
+
+def date_of(item: Named, pattern: str | None, fmt: str) -> str:
     """Return the ISO day in a file's name.
 
     Raises

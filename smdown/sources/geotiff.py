@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-from pyproj import CRS
-from rasterio.errors import RasterioError
 from rasterio.windows import Window as GdalWindow
 
 from smdown.errors import InputError
 from smdown.grid import RasterGrid, Window
+from smdown.sources.aside import SetAside, blame
 from smdown.sources.config import Range
-from smdown.sources.context import crs_name, parse_crs, raster_bounds
-from smdown.sources.files import why_unreadable
-from smdown.sources.prepared import Float32
-from smdown.sources.values import clean
+from smdown.sources.context import crs_of, parse_crs, raster_bounds, wkt_name
+from smdown.sources.places import Place
+from smdown.sources.values import FillWatch, Float32, clean
 
 ALIGNED_PX = 0.01
 """Largest offset between tiles of one grid, in pixels."""
@@ -31,7 +27,7 @@ class TileFile:
 
     Parameters
     ----------
-    path : Path
+    path : Place
         The file.
     band : int
         Counted from 1.
@@ -45,7 +41,7 @@ class TileFile:
         As the file states them.
     """
 
-    path: Path
+    path: Place
     band: int
     raster: RasterGrid
     flipped: bool
@@ -53,9 +49,16 @@ class TileFile:
     units: str = ""
     description: str = ""
 
-    def read(self, window: Window, limits: Range | None = None, nodata: float | None = None) -> Float32:
-        """Return physical values of a window (indices of this file), NaN where masked or outside `limits`."""
+    def read(
+        self, window: Window, limits: Range | None = None, nodata: float | None = None, watch: FillWatch | None = None
+    ) -> Float32:
+        """Return physical values of a window (indices of this file), NaN where masked or outside `limits`.
+
+        Where there are no limits, `watch` sees what is stored.
+        """
         values, scale, offset = self.read_counts(window, nodata)
+        if watch is not None and limits is None:
+            watch.look(values)
         if scale != 1.0 or offset != 0.0:
             values = values * scale + offset
         return np.asarray(clean(values, valid_range=limits), dtype=np.float32)
@@ -83,25 +86,18 @@ class TileFile:
     def _raw(self, window: Window) -> tuple[Any, float, float]:
         y0 = self.raster.height - window.y1 if self.flipped else window.y0
         part = GdalWindow(window.x0, y0, window.width, window.height)
-        try:
-            with rasterio.open(self.path) as file:
-                raw = file.read(self.band, window=part, masked=True)
-                scale, offset = file.scales[self.band - 1], file.offsets[self.band - 1]
-        except (RasterioError, OSError) as error:
-            raise _unreadable(self.path, error) from error
+        with blame(self.path), self.path.open() as file:
+            raw = file.read(self.band, window=part, masked=True)
+            scale, offset = file.scales[self.band - 1], file.offsets[self.band - 1]
         return (raw[::-1] if self.flipped else raw), scale, offset
 
 
-def _unreadable(path: Path, error: BaseException) -> InputError:
-    return InputError(f"got {path}, {why_unreadable(path, 'a raster', error)}; download it again")
-
-
-def open_tile(path: Path, band: int, crs: str | None) -> TileFile:
+def open_tile(path: Place, band: int, crs: str | None) -> TileFile:
     """Check one file and return its tile.
 
     Parameters
     ----------
-    path : Path
+    path : Place
         Anything that GDAL reads.
     band : int
         Counted from 1.
@@ -113,18 +109,15 @@ def open_tile(path: Path, band: int, crs: str | None) -> TileFile:
     InputError
         If it cannot be read, has no such band, no coordinate reference system, or is rotated.
     """
-    try:
-        with rasterio.open(path) as file:
-            if not 1 <= band <= file.count:
-                raise InputError(f"got band {band} of {path}, which has {file.count}; correct variables")
-            raster, flipped = _north_up(path, file, crs)
-            units, description = file.units[band - 1] or "", file.descriptions[band - 1] or ""
-    except (RasterioError, OSError) as error:
-        raise _unreadable(path, error) from error
+    with path.open() as file:
+        if not 1 <= band <= file.count:
+            raise InputError(f"got band {band} of {path}, which has {file.count}; correct variables")
+        raster, flipped = _north_up(path, file, crs)
+        units, description = file.units[band - 1] or "", file.descriptions[band - 1] or ""
     return TileFile(path, band, raster, flipped, raster.window, units, description)
 
 
-def _north_up(path: Path, file: Any, crs: str | None) -> tuple[RasterGrid, bool]:
+def _north_up(path: Place, file: Any, crs: str | None) -> tuple[RasterGrid, bool]:
     t = file.transform
     if crs is None and file.crs is None:
         raise InputError(f"got {path}, which states no coordinate reference system; set crs, for instance EPSG:4326")
@@ -134,29 +127,17 @@ def _north_up(path: Path, file: Any, crs: str | None) -> tuple[RasterGrid, bool]
         raise InputError(
             f"got {path}, which has no georeference (ground control points do not count); gdalwarp it first"
         )
-    name = parse_crs(crs) if crs is not None else crs_name(CRS.from_user_input(file.crs.to_wkt()))
-    west = t.c - 360.0 if t.c >= 180.0 and CRS(name).is_geographic else t.c
+    name = parse_crs(crs) if crs is not None else wkt_name(file.crs.to_wkt())
+    west = t.c - 360.0 if t.c >= 180.0 and crs_of(name).is_geographic else t.c
     flipped = t.e > 0
     top = t.f + file.height * t.e if flipped else t.f
     return RasterGrid(name, west, top, t.a, -abs(t.e), file.height, file.width), flipped
 
 
 def merge_grids(groups: Sequence[Sequence[TileFile]]) -> tuple[RasterGrid, list[tuple[TileFile, ...]]]:
-    """Return the one grid that holds all tiles, and the tiles with their places in it.
-
-    Raises
-    ------
-    InputError
-        If the tiles do not lie on one grid; both files are named.
-    """
+    """Return the one grid that holds all tiles, which lie on one grid, and the tiles with their places in it."""
     tiles = [tile for group in groups for tile in group]
     first = tiles[0]
-    for tile in tiles[1:]:
-        if why := _misfit(first.raster, tile.raster):
-            raise InputError(
-                f"got {first.path.name} and {tile.path.name} in {tile.path.parent}, {why}; "
-                "make them separate sources, or warp them to one grid"
-            )
     boxes = [raster_bounds(tile.raster) for tile in tiles]
     west, north = min(b[0] for b in boxes), max(b[3] for b in boxes)
     dx, dy = first.raster.dx, first.raster.dy
@@ -171,9 +152,40 @@ def merge_grids(groups: Sequence[Sequence[TileFile]]) -> tuple[RasterGrid, list[
     return replace(first.raster, x0=west, y0=north, height=height, width=width), out
 
 
+def of_one_grid(tiles: Sequence[TileFile], aside: SetAside) -> set[Place]:
+    """Return the files on the grid that most have; the few others are set aside.
+
+    Raises
+    ------
+    InputError
+        If no grid is that of most files; two files are named.
+    """
+    kinds: list[list[TileFile]] = []
+    for tile in tiles:
+        same = next((kind for kind in kinds if _misfit(kind[0].raster, tile.raster) is None), None)
+        if same is None:
+            kinds.append(same := [])
+        same.append(tile)
+    kinds.sort(key=len, reverse=True)
+    for other in (tile for kind in kinds[1:] for tile in kind):
+        error = _misfits(*sorted((kinds[0][0], other), key=lambda tile: tile.path))
+        if 2 * len(kinds[0]) <= len(tiles):
+            raise error
+        aside.put(other.path, error)
+    return {tile.path for kind in kinds[:1] for tile in kind}
+
+
+def _misfits(first: TileFile, second: TileFile) -> InputError:
+    why = _misfit(first.raster, second.raster)
+    return InputError(
+        f"got {first.path.name} and {second.path.name} in {second.path.folder}, {why}; "
+        "make them separate sources, or warp them to one grid"
+    )
+
+
 def _misfit(a: RasterGrid, b: RasterGrid) -> str | None:
     if a.crs != b.crs:
-        return f"in different coordinate reference systems ({CRS(a.crs).name} and {CRS(b.crs).name})"
+        return f"in different coordinate reference systems ({crs_of(a.crs).name} and {crs_of(b.crs).name})"
     if abs(b.dx / a.dx - 1) * b.width > ALIGNED_PX or abs(b.dy / a.dy - 1) * b.height > ALIGNED_PX:
         return f"with pixels of {a.dx:.8g} x {-a.dy:.8g} and {b.dx:.8g} x {-b.dy:.8g}"
     off = max(abs(s - round(s)) for s in ((b.x0 - a.x0) / a.dx, (b.y0 - a.y0) / a.dy))

@@ -1,8 +1,12 @@
-"""HDF5 through h5py: opening, missing names, fills and valid limits as SMAP files state them."""
+"""HDF5 through h5py: opening, missing names, fills and valid limits as SMAP files state them.
+
+One thread of a process is inside the HDF5 library at a time.
+"""
 
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +17,9 @@ import numpy as np
 from smdown.errors import InputError
 from smdown.sources.config import Range
 from smdown.sources.files import Item, why_bad_bytes, why_unreadable
+
+LOCK = threading.RLock()
+"""Held while a file is open: the library is not made for threads."""
 
 
 @contextmanager
@@ -31,7 +38,7 @@ def open_hdf5(item: Item) -> Iterator[Any]:
         content = item.read()
         source, options = io.BytesIO(content), {}
     try:
-        with h5py.File(source, "r", **options) as file:
+        with LOCK, h5py.File(source, "r", **options) as file:
             yield file
     except (OSError, RuntimeError) as error:
         why = (

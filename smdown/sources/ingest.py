@@ -1,21 +1,31 @@
-"""Checking sources, planning their ingest, and the one task that turns a source into its cube."""
+"""Checking sources, planning their ingest, and running one task of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-import rasterio
 from pydantic import Field, TypeAdapter
 
 from smdown import cubes
 from smdown.errors import CubeError, InputError
 from smdown.identity import fingerprint
 from smdown.plan import Plan, Receipt
-from smdown.sources import cell_list, ismn_archive, netcdf, raster, reflectance, smap_l4, stations_csv, table
+from smdown.sources import (
+    cell_list,
+    fill,
+    ismn_archive,
+    netcdf,
+    raster,
+    reflectance,
+    smap_l3,
+    smap_l4,
+    stations_csv,
+    table,
+)
+from smdown.sources.aside import one_line
 from smdown.sources.config import (
     BaseSource,
     CellListConfig,
@@ -23,19 +33,23 @@ from smdown.sources.config import (
     NetcdfConfig,
     RasterConfig,
     ReflectanceConfig,
+    SmapL3Config,
     SmapL4Config,
     SourceConfig,
     StationsCsvConfig,
 )
 from smdown.sources.context import IngestContext
-from smdown.sources.files import digest
-from smdown.sources.prepared import PreparedGrid, Tally
+from smdown.sources.fill import Origin
+from smdown.sources.places import Place, gdal_options
+from smdown.sources.prepared import Part, PreparedGrid
+from smdown.sources.quality import quality_url, read_quality
 from smdown.sources.table import PreparedStations
 
 LIBRARY_BYTES = 768 * 2**20
 """What a process holds once GDAL, HDF5 and the scientific libraries are loaded, GDAL's block cache counted in."""
 _GDAL = {"GDAL_CACHEMAX": 128}  # MiB; its default is a share of the machine, whatever the worker may use
 PROVIDERS: Mapping[type[BaseSource], Any] = {
+    SmapL3Config: smap_l3,
     SmapL4Config: smap_l4,
     CellListConfig: cell_list,
     RasterConfig: raster,
@@ -47,10 +61,12 @@ PROVIDERS: Mapping[type[BaseSource], Any] = {
 """Module of each kind: ``input_files(config)`` and ``prepare(config, context)``."""
 _ADAPTER: TypeAdapter[SourceConfig] = TypeAdapter(Annotated[SourceConfig, Field(discriminator="kind")])
 
+Prepared = PreparedGrid | PreparedStations
+
 
 @dataclass(frozen=True)
 class IngestTask:
-    """One source to read.
+    """One source to read, or some days and shards of one.
 
     Parameters
     ----------
@@ -64,6 +80,12 @@ class IngestTask:
         Region and period.
     fingerprint : str
         Identity of configuration, files, region and period.
+    part : Part, optional
+        What of the cube; None for a table of stations.
+    parts : int
+        Parts of the source.
+    prepared : PreparedGrid or PreparedStations
+        The checked source, with the inputs of the part alone.
     """
 
     name: str
@@ -71,14 +93,23 @@ class IngestTask:
     url: str
     context: IngestContext
     fingerprint: str
+    part: Part | None = None
+    parts: int = 1
+    prepared: Prepared | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> str:
         """Name of the task."""
-        return self.name
+        return self.name if self.part is None or self.parts == 1 else f"{self.name}/{self.part.key}"
+
+    @property
+    def origin(self) -> Origin:
+        """What its results are signed with."""
+        kind = _ADAPTER.validate_json(self.config).kind
+        return Origin(self.name, kind, self.url, self.fingerprint, self.context.start, self.context.end, self.parts)
 
 
-def prepare(config: BaseSource, context: IngestContext) -> PreparedGrid | PreparedStations:
+def prepare(config: BaseSource, context: IngestContext) -> Prepared:
     """Check one source and describe what it leaves; nothing is written.
 
     Raises
@@ -86,29 +117,39 @@ def prepare(config: BaseSource, context: IngestContext) -> PreparedGrid | Prepar
     InputError
         In one line, if it cannot be used.
     """
-    prepared: PreparedGrid | PreparedStations = PROVIDERS[type(config)].prepare(config, context)
+    prepared: Prepared = PROVIDERS[type(config)].prepare(config, context)
     return prepared
 
 
-def file_identity(configs: Mapping[str, SourceConfig]) -> dict[str, list[tuple[str, int, str]]]:
+def file_identity(
+    configs: Mapping[str, SourceConfig], context: IngestContext | None = None
+) -> dict[str, list[tuple[str, int, str]]]:
     """Return name, size and a digest of samples of every input file, by source.
 
-    Times of change do not count, so copied inputs stay the same inputs.
+    Times of change do not count, so copied inputs stay the same inputs. Of remote files their store's word counts.
+
+    Parameters
+    ----------
+    configs : mapping
+        Sources by name, their paths resolved.
+    context : IngestContext, optional
+        Region and period of STAC searches; without it their address stands for what they find.
 
     Raises
     ------
     InputError
         If a path names nothing.
     """
-    return {name: _identity(name, config) for name, config in configs.items()}
+    return {name: _identity(name, config, context) for name, config in configs.items()}
 
 
-def _identity(name: str, config: BaseSource) -> list[tuple[str, int, str]]:
+def _identity(name: str, config: BaseSource, context: IngestContext | None) -> list[tuple[str, int, str]]:
+    searched = (context,) if getattr(config, "stac", None) is not None else ()
     try:
-        paths: tuple[Path, ...] = PROVIDERS[type(config)].input_files(config)
+        files = PROVIDERS[type(config)].input_files(config, *searched)
+        return [(f if isinstance(f, Place) else Place(str(f))).identity() for f in files]
     except InputError as error:
         raise _named(name, error) from error
-    return [(path.name, path.stat().st_size, digest(path)) for path in paths]
 
 
 def check(configs: Mapping[str, SourceConfig], context: IngestContext) -> None:
@@ -131,9 +172,9 @@ def check(configs: Mapping[str, SourceConfig], context: IngestContext) -> None:
         _prepared(name, config, context)
 
 
-def _prepared(name: str, config: BaseSource, context: IngestContext) -> PreparedGrid | PreparedStations:
+def _prepared(name: str, config: BaseSource, context: IngestContext) -> Prepared:
     try:
-        with rasterio.Env(**_GDAL):
+        with gdal_options(**_GDAL):
             return prepare(config, context)
     except InputError as error:
         raise _named(name, error) from error
@@ -141,11 +182,13 @@ def _prepared(name: str, config: BaseSource, context: IngestContext) -> Prepared
 
 def _named(name: str, error: InputError) -> InputError:
     """Return the error with the source's name in front, in one line."""
-    return InputError(f"source {name}: {' '.join(str(error).split())}")
+    return InputError(f"source {name}: {one_line(error)}")
 
 
 def ingest_plan(configs: Mapping[str, SourceConfig], context: IngestContext) -> Plan:
-    """Plan one task for each source that is not finished with the same fingerprint.
+    """Plan the tasks of each source that is not finished with the same fingerprint, and create its empty cube.
+
+    A source of many days or pixels is cut into parts: each task fills whole objects of its cube alone.
 
     Parameters
     ----------
@@ -159,7 +202,7 @@ def ingest_plan(configs: Mapping[str, SourceConfig], context: IngestContext) -> 
     InputError
         If any source cannot be used; nothing has been written then.
     """
-    tasks, most, done = [], 0, 0
+    todo, done, most = [], 0, 0
     for name, config in configs.items():
         task = _task(name, config, context)
         if _finished(task):
@@ -167,22 +210,44 @@ def ingest_plan(configs: Mapping[str, SourceConfig], context: IngestContext) -> 
             continue
         prepared = _prepared(name, config, context)
         most = max(most, prepared.block_bytes if isinstance(prepared, PreparedGrid) else 0)
-        tasks.append(task)
+        todo.append((task, prepared))
+    tasks: list[IngestTask] = []
+    for task, prepared in todo:
+        left, finished = _split(task, prepared)
+        tasks += left
+        done += finished
     return Plan("ingest", tuple(tasks), run_ingest, LIBRARY_BYTES + most, done)
+
+
+def _split(task: IngestTask, prepared: Prepared) -> tuple[list[IngestTask], int]:
+    """Return the tasks that a source still needs, its cube created, and how many an earlier run has finished."""
+    if isinstance(prepared, PreparedStations):
+        return [_of(task, None, 1, prepared)], 0
+    parts = prepared.parts()
+    tasks = [_of(task, part, len(parts), prepared.narrowed(part)) for part in parts]
+    origin = tasks[0].origin
+    done = fill.start(origin, prepared)
+    return [t for t in tasks if t.part is not None and t.part.key not in done], len(done)
+
+
+def _of(task: IngestTask, part: Part | None, parts: int, prepared: Prepared) -> IngestTask:
+    return IngestTask(task.name, task.config, task.url, task.context, task.fingerprint, part, parts, prepared)
 
 
 def _task(name: str, config: BaseSource, context: IngestContext) -> IngestTask:
     content = config.model_dump(mode="json", exclude={"path"})
     nested = context.nested.at(1)
     region = (nested, context.margin, context.first, context.start, context.end)
-    identity = fingerprint(content, _identity(name, config), region)
+    identity = fingerprint(content, _identity(name, config, context), region)
     return IngestTask(name, config.model_dump_json(), cubes.join(context.out, f"{name}.zarr"), context, identity)
 
 
 def _finished(task: IngestTask) -> bool:
-    if table.sealed_fingerprint(task.url) is not None:
-        return table.sealed_fingerprint(task.url) == task.fingerprint
     try:
+        if task.context.strict and read_quality(task.url).set_aside:
+            return False
+        if table.sealed_fingerprint(task.url) is not None:
+            return table.sealed_fingerprint(task.url) == task.fingerprint
         cube = cubes.open_cube(task.url)
     except CubeError:
         return False
@@ -190,59 +255,37 @@ def _finished(task: IngestTask) -> bool:
 
 
 def run_ingest(task: IngestTask) -> Receipt:
-    """Read one source into its cube; whatever was written is removed if that fails.
+    """Read one source, or one part of it, into its cube.
 
     Parameters
     ----------
     task : IngestTask
-        Which source.
+        Which source and part.
 
     Returns
     -------
     Receipt
-        With notes on files, days and the share of valid pixels.
+        With notes on files set aside; the last part of a source adds days and the share of valid pixels.
 
     Raises
     ------
     InputError
-        In one line, if the source cannot be read to its end.
+        In one line, if the source cannot be read to its end. A source of one task leaves nothing then; of others
+        the finished parts stay for the next run.
     """
     start = time.perf_counter()
-    config = _ADAPTER.validate_json(task.config)
-    prepared = _prepared(task.name, config, task.context)
-    attrs = {"title": f"{task.name} as ingested", "kind": config.kind}
+    prepared = task.prepared
+    assert prepared is not None
     try:
-        with rasterio.Env(**_GDAL):
-            write = _write_grid if isinstance(prepared, PreparedGrid) else _write_stations
-            pixels, notes = write(task, prepared, attrs)  # type: ignore[arg-type]
-    except BaseException as error:
-        cubes.delete(task.url)
-        if isinstance(error, InputError):
-            raise _named(task.name, error) from error
-        raise
-    lines = tuple(f"{task.name}: {note}" for note in (prepared.inputs, *notes, *prepared.notes))
-    return Receipt(task.key, pixels, time.perf_counter() - start, notes=lines)
-
-
-def _write_grid(task: IngestTask, prepared: PreparedGrid, attrs: dict[str, Any]) -> tuple[int, list[str]]:
-    cube = cubes.create_cube(task.url, prepared.spec(task.fingerprint, attrs), overwrite=True)
-    tallies = {variable.name: Tally() for variable in prepared.variables}
-    for block in prepared.blocks():
-        cube.write(block.variable, block.values, block.window, block.time)
-        tallies[block.variable].add(block)
-    cube.finish()
-    notes = [tallies[v.name].describe(v, prepared.times) for v in prepared.variables]
-    if prepared.times:
-        notes.insert(0, f"{len(prepared.times)} days, {prepared.times[0]} to {prepared.times[-1]}")
-    return sum(t.total for t in tallies.values()), notes
-
-
-def _write_stations(task: IngestTask, prepared: PreparedStations, attrs: dict[str, Any]) -> tuple[int, list[str]]:
-    stations = prepared.table()
-    if not stations.sizes.get("station"):
-        raise InputError(f"got {prepared.inputs}, without one good value in the period; change period, flags or layers")
-    table.write_table(task.url, stations, task.fingerprint, attrs | {"inputs": prepared.inputs})
-    count = stations.sizes["station"]
-    notes = [f"{count} stations, {stations.sizes['time']} days"]
-    notes += [f"{n}: {float(v.notnull().mean()):.1%} of station days" for n, v in stations.data_vars.items()]
-    return sum(int(v.size) for v in stations.data_vars.values()), notes
+        with gdal_options(**_GDAL):
+            if isinstance(prepared, PreparedGrid):
+                assert task.part is not None
+                pixels, notes = fill.fill_part(task.origin, task.part, prepared)
+            else:
+                pixels, notes = fill.write_stations(task.origin, prepared)
+    except InputError as error:
+        if task.parts == 1:
+            cubes.delete(task.url)
+            cubes.delete(quality_url(task.url))
+        raise _named(task.name, error) from error
+    return Receipt(task.key, pixels, time.perf_counter() - start, notes=tuple(f"{task.name}: {n}" for n in notes))

@@ -22,12 +22,13 @@ from ismn.const import VARIABLE_LUT
 from ismn.filehandlers import DataFile
 
 from smdown.errors import InputError
+from smdown.sources.aside import SetAside
 from smdown.sources.config import IsmnConfig
 from smdown.sources.context import IngestContext
 from smdown.sources.depths import layer_mean
-from smdown.sources.files import Item, find_files, list_items
-from smdown.sources.prepared import Float32
+from smdown.sources.files import Item, find_files, list_items, why_unreadable
 from smdown.sources.table import PreparedStations, Station, build_table, days_of, inside_extent, none_inside
+from smdown.sources.values import Float32
 
 SUFFIXES = (".stm",)
 
@@ -55,6 +56,7 @@ class PreparedIsmn(PreparedStations):
 
     def table(self) -> xr.Dataset:
         """Return the daily layer means of every station."""
+        self.files = 0
         groups: dict[tuple[str, str], list[Sensor]] = {}
         for sensor in self.sensors:
             groups.setdefault((sensor.network, sensor.station), []).append(sensor)
@@ -68,8 +70,14 @@ class PreparedIsmn(PreparedStations):
 
     def _station(self, sensors: list[Sensor]) -> Station:
         days = days_of(self.context)
-        series = np.stack([daily_values(sensor, self.config, days) for sensor in sensors])
-        tops, bottoms = [s.top for s in sensors], [s.bottom for s in sensors]
+        read = [
+            (s, self.aside.attempt(s.item, lambda s=s: daily_values(s, self.config, days)))  # type: ignore[misc]
+            for s in sensors
+        ]
+        good = [(sensor, values) for sensor, values in read if values is not None]
+        self.files += len(good)
+        series = np.stack([v for _, v in good]) if good else np.full((0, days.size), np.nan, dtype=np.float32)
+        tops, bottoms = [s.top for s, _ in good], [s.bottom for s, _ in good]
         layers = {name: layer_mean(series, tops, bottoms, layer) for name, layer in self.config.layers.items()}
         first = sensors[0]
         return Station(first.network, first.station, first.latitude, first.longitude, layers)
@@ -90,17 +98,17 @@ def prepare(config: IsmnConfig, context: IngestContext) -> PreparedIsmn:
     if not wanted:
         there = sorted({parts[3] for item in items if len(parts := item.name.split("_")) > 3})
         raise InputError(f"got {what} without {config.variable} ({code}); it has {', '.join(there)}; correct variable")
-    reasons: list[str] = []
-    sensors = [s for s in (_try_sensor(item, reasons) for item in wanted) if s is not None]
+    aside = SetAside(context.strict)
+    found = [aside.attempt(item, lambda item=item: read_sensor(item)) for item in wanted]  # type: ignore[misc]
+    sensors = [sensor for sensor in found if sensor is not None]
     if not sensors:
-        raise InputError(f"got {what}, of which no file can be read: {reasons[0]}")
+        raise aside.nothing_left(what, len(wanted))
     inside = tuple(s for s in sensors if inside_extent(context, s.longitude, s.latitude))
     if not inside:
         raise none_inside(context, what, len({(s.network, s.station) for s in sensors}))
     _check_layers(inside, config, what)
-    notes = [f"set aside: {reason}" for reason in reasons]
     inputs = f"{len(inside)} files of the ISMN archive {Path(config.paths[0]).name}"
-    return PreparedIsmn(inputs=inputs, notes=notes, sensors=inside, config=config, context=context)
+    return PreparedIsmn(inputs=inputs, aside=aside, sensors=inside, config=config, context=context)
 
 
 def input_files(config: IsmnConfig) -> tuple[Path, ...]:
@@ -119,18 +127,21 @@ def _check_layers(sensors: tuple[Sensor, ...], config: IsmnConfig, what: str) ->
             )
 
 
-def _try_sensor(item: Item, reasons: list[str]) -> Sensor | None:
-    try:
-        with opened(item) as file:
-            meta, parts = file.metadata, item.name.split("_")
-            depth = meta["variable"].depth
-            return Sensor(
-                item, parts[1], parts[2], float(meta["latitude"].val), float(meta["longitude"].val),
-                float(depth.start), float(depth.end),
-            )  # fmt: skip
-    except InputError as error:
-        reasons.append(str(error))
-        return None
+def read_sensor(item: Item) -> Sensor:
+    """Return what a file says of its sensor.
+
+    Raises
+    ------
+    InputError
+        If it is no ISMN file, or places its sensor nowhere.
+    """
+    with opened(item) as file:
+        meta, parts = file.metadata, item.name.split("_")
+        depth = meta["variable"].depth
+        place = float(meta["latitude"].val), float(meta["longitude"].val)
+        if not (abs(place[0]) <= 90 and abs(place[1]) <= 360):
+            raise InputError(f"got {item}, whose station lies nowhere (latitude {place[0]:g}, longitude {place[1]:g})")
+        return Sensor(item, parts[1], parts[2], *place, float(depth.start), float(depth.end))
 
 
 @contextmanager
@@ -147,11 +158,22 @@ def opened(item: Item) -> Iterator[Any]:
         if item.member is not None:
             path = Path(folder) / item.name
             path.write_bytes(item.read())
+        if not ends_with_line(path):
+            raise InputError(f"got {item}, {why_unreadable(path, 'an ISMN file', ValueError('cut short'))}")
         try:
             file = DataFile(IsmnRoot(path.parent), path.name, temp_root=folder)
         except Exception as error:  # the package raises whatever its parsing meets
-            raise InputError(f"got {item}, which is no ISMN file ({_last_line(error)})") from error
+            problem = ValueError(_last_line(error))
+            raise InputError(f"got {item}, {why_unreadable(path, 'an ISMN file', problem)}") from error
         yield file
+
+
+def ends_with_line(path: Path) -> bool:
+    """Whether a text file ends with a line's end, as the archive's files do; one that was cut short does not."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        stream.seek(max(0, size - 64))
+        return stream.read().rstrip(b" \t").endswith((b"\n", b"\r"))
 
 
 def _last_line(error: BaseException) -> str:

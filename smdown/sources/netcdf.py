@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
@@ -14,16 +15,18 @@ import xarray as xr
 from smdown.cubes import Variable
 from smdown.errors import InputError
 from smdown.grid import Window
+from smdown.sources import hdf5
+from smdown.sources.aside import SetAside, blame
 from smdown.sources.cf_axes import CfGrid, cf_grid
+from smdown.sources.cf_file import SUFFIXES, open_netcdf, packing, pick, stated_range, unreadable
 from smdown.sources.cf_time import Step, days_of_steps, find_time, steps_of
-from smdown.sources.config import NetcdfConfig, Range
+from smdown.sources.config import NetcdfConfig
 from smdown.sources.context import IngestContext, needed_window, subset
-from smdown.sources.files import find_files, why_unreadable
-from smdown.sources.prepared import Block, Float32, PreparedGrid
-from smdown.sources.values import Mean, clean
+from smdown.sources.files import find_files
+from smdown.sources.prepared import Block, Part, PreparedGrid
+from smdown.sources.values import Float32, Mean, clean
 
 _READ_VALUES = 4_000_000
-SUFFIXES = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
 
 
 @dataclass(kw_only=True)
@@ -39,14 +42,29 @@ class PreparedNetcdf(PreparedGrid):
         """Yield variable by variable, day by day, shard by shard; one file is open at a time for each day."""
         for variable, days in zip(self.variables, self.steps, strict=True):
             with ExitStack() as stack:
-                reader = _Reader(self.config, variable.name, stack)
+                reader = _Reader(self, variable.name, stack)
                 if not variable.timed:
-                    yield from self._static(reader, variable)
+                    yield from self._static(reader, variable) if self.part_times[0] == 0 else ()
                     continue
-                for time, day in enumerate(self.times):
+                for time in self.part_times:
                     for window in self.windows():
                         place = window.shift(self.origin.y0, self.origin.x0)
-                        yield Block(variable.name, window, time, self._day(reader, days.get(day, ()), place))
+                        steps = days.get(self.times[time], ())
+                        yield Block(variable.name, window, time, self._day(reader, steps, place))
+
+    def narrowed(self, part: Part) -> Self:
+        """Return the same source for one part, with the time steps of its days alone."""
+        wanted = set(self.times[slice(*part.times)])
+        steps = tuple({day: found for day, found in days.items() if day in wanted} for days in self.steps)
+        return replace(super().narrowed(part), steps=steps)
+
+    def without(self, item: str) -> Self:
+        """Return the same source without a file."""
+        files = tuple(path for path in self.files if str(path) != item)
+        steps = tuple(
+            {day: tuple(s for s in found if str(s.path) != item) for day, found in days.items()} for days in self.steps
+        )
+        return replace(self, files=files, steps=steps, watches={})
 
     @property
     def block_bytes(self) -> int:
@@ -56,7 +74,10 @@ class PreparedNetcdf(PreparedGrid):
     def _static(self, reader: _Reader, variable: Variable) -> Iterator[Block]:
         for window in self.windows():
             place = window.shift(self.origin.y0, self.origin.x0)
-            yield Block(variable.name, window, None, reader.read(self.files[0], None, place).astype(np.float32))
+            values = np.full(place.shape, np.nan, dtype=np.float32)
+            if self.files:
+                values[...] = reader.read(self.files[0], None, place)
+            yield Block(variable.name, window, None, values)
 
     def _day(self, reader: _Reader, steps: tuple[Step, ...], place: Window) -> Float32:
         total = Mean(place.shape)
@@ -80,91 +101,51 @@ def runs(steps: tuple[Step, ...], longest: int) -> Iterator[tuple[Path, slice]]:
 class _Reader:
     """Reads windows of one variable, keeping the last file open."""
 
-    def __init__(self, config: NetcdfConfig, name: str, stack: ExitStack) -> None:
-        self._config, self._name, self._stack = config, name, stack
+    def __init__(self, source: PreparedNetcdf, name: str, stack: ExitStack) -> None:
+        self._source, self._config, self._name, self._stack = source, source.config, name, stack
         self._path: Path | None = None
         self._array = xr.DataArray()
         self._grid: CfGrid | None = None
 
     def read(self, path: Path, steps: slice | None, window: Window) -> Any:
         """Return ``(time, y, x)`` of some steps, or ``(y, x)`` where there is no time; NaN for missing."""
-        if path != self._path:
-            self._open(path)
-        assert self._grid is not None
-        time = find_time(self._array)
-        array = self._array if time is None else self._array.isel({time: 0 if steps is None else steps})
-        try:
-            raw = self._grid.read(array, window)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise _unreadable(path, error) from error
+        with hdf5.LOCK, blame(path):
+            if path != self._path:
+                self._open(path)
+            assert self._grid is not None
+            time = find_time(self._array)
+            array = self._array if time is None else self._array.isel({time: 0 if steps is None else steps})
+            try:
+                raw = self._grid.read(array, window)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise unreadable(path, error) from error
+        return self._clean(path, raw)
+
+    def _clean(self, path: Path, raw: Any) -> Any:
         limits = self._config.range_of(self._name) or stated_range(self._array)
         fills = () if self._config.nodata is None else (self._config.nodata,)
-        return clean(raw, fills=fills, valid_range=limits)
+        values = clean(raw, fills=fills, valid_range=limits)
+        if limits is None:
+            self._source.watch(path, self._name, *packing(self._array)).look(values)
+        self._source.used.add(str(path))
+        return values
 
     def _open(self, path: Path) -> None:
         self._stack.pop_all().close()
         dataset = self._stack.enter_context(open_netcdf(path, self._config.group))
-        self._array = pick(dataset, self._config.variables[self._name], path)
+        self._array = pick(dataset, self._config.variables[self._name], path, self._config.select)
         self._grid = cf_grid(dataset, self._array, self._config.crs, f"{self._name} of {path}")
         self._path = path
 
 
-def open_netcdf(path: Path, group: str | None) -> xr.Dataset:
-    """Open a NetCDF file lazily, in this thread: NetCDF-4 by h5netcdf, NetCDF-3 by scipy.
+@dataclass(frozen=True)
+class _Look:
+    """What one file says of itself."""
 
-    Raises
-    ------
-    InputError
-        If it is neither, or damaged.
-    """
-    try:
-        with path.open("rb") as stream:
-            classic = stream.read(3) == b"CDF"
-        if classic:
-            return xr.open_dataset(path, engine="scipy", decode_timedelta=False)
-        return xr.open_dataset(path, engine="h5netcdf", group=group, phony_dims="sort", decode_timedelta=False)
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: BaseException) -> InputError:
-    return InputError(f"got {path}, {why_unreadable(path, 'NetCDF', error)}; download it again")
-
-
-def pick(dataset: xr.Dataset, name: str, path: Path) -> xr.DataArray:
-    """Return a variable without its extra dimensions of length one.
-
-    Raises
-    ------
-    InputError
-        If there is none of that name; the message names those that there are.
-    """
-    if name not in dataset.data_vars:
-        raise InputError(f"got {path}, which has no variable {name!r}; it has {', '.join(map(str, dataset.data_vars))}")
-    array = dataset[name]
-    time = find_time(array)
-    extra = [d for d in array.dims if array.sizes[d] == 1 and d != time and array.ndim > 2 and not _spatial(d)]
-    array = array.isel(dict.fromkeys(extra, 0))
-    if array.ndim - (time is not None) != 2:
-        raise InputError(f"got {name} of {path} with dimensions {tuple(array.dims)}; it needs y, x and at most a time")
-    return array
-
-
-def _spatial(dim: Any) -> bool:
-    return str(dim).lower() in {"x", "y", "lat", "lon", "latitude", "longitude"}
-
-
-def stated_range(array: xr.DataArray) -> Range | None:
-    """Return the physical limits that attributes state (given as stored, so scale and offset apply)."""
-    attrs = array.attrs
-    pair = attrs.get("valid_range", (attrs.get("valid_min"), attrs.get("valid_max")))
-    try:
-        low, high = (float(v) for v in np.asarray(pair).reshape(-1))
-    except (TypeError, ValueError):
-        return None
-    scale, offset = (float(array.encoding.get(k, d)) for k, d in (("scale_factor", 1.0), ("add_offset", 0.0)))
-    low, high = sorted((low * scale + offset, high * scale + offset))
-    return (low, high) if low < high else None
+    path: Path
+    grid: CfGrid
+    steps: dict[str, list[Step]]
+    variables: dict[str, Variable]
 
 
 def prepare(config: NetcdfConfig, context: IngestContext) -> PreparedNetcdf:
@@ -175,21 +156,15 @@ def prepare(config: NetcdfConfig, context: IngestContext) -> PreparedNetcdf:
     InputError
         In one line, if they cannot be used.
     """
-    files = input_files(config)
-    steps: dict[str, list[Step]] = {name: [] for name in config.variables}
-    grid: CfGrid | None = None
-    described: dict[str, Variable] = {}
-    for path in files:
-        with open_netcdf(path, config.group) as dataset:
-            for name, inside in config.variables.items():
-                array = pick(dataset, inside, path)
-                steps[name] += steps_of(array, path, config.shift_hours)
-                found = cf_grid(dataset, array, config.crs, f"{name} of {path}")
-                grid = _same_grid(grid, found, files[0], path)
-                described.setdefault(name, _variable(config, name, array))
-    assert grid is not None
+    paths, aside, notes = input_files(config), SetAside(context.strict), list[str]()
+    seen = [aside.attempt(path, lambda path=path: _look_at(path, config)) for path in paths]  # type: ignore[misc]
+    looks = _of_one_grid([look for look in seen if look is not None], aside)
+    if not looks:
+        raise aside.nothing_left(config.paths[0], len(paths))
+    grid, described, files = looks[0].grid, looks[0].variables, tuple(look.path for look in looks)
+    steps = {name: [step for look in looks for step in look.steps[name]] for name in config.variables}
     window, share = needed_window(grid.raster, context, str(files[0]))
-    notes = [] if share > 0.999 else [f"covers {share:.0%} of the extent"]
+    notes += [] if share > 0.999 else [f"covers {share:.0%} of the extent"]
     days = {n: days_of_steps(s, context, config, n, notes) for n, s in steps.items()}
     variables = tuple(_timed(v) if days[n] is not None else v for n, v in described.items())
     times = tuple(sorted({day for found_days in days.values() if found_days for day in found_days}))
@@ -199,6 +174,7 @@ def prepare(config: NetcdfConfig, context: IngestContext) -> PreparedNetcdf:
         times=times,
         inputs=files[0].name if len(files) == 1 else f"{len(files)} NetCDF files, {files[0].name} and on",
         notes=notes,
+        aside=aside,
         config=config,
         files=files,
         origin=window,
@@ -206,15 +182,45 @@ def prepare(config: NetcdfConfig, context: IngestContext) -> PreparedNetcdf:
     )
 
 
+def _look_at(path: Path, config: NetcdfConfig) -> _Look:
+    steps, described = {}, {}
+    grids: list[CfGrid] = []
+    with hdf5.LOCK, open_netcdf(path, config.group) as dataset:
+        for name, inside in config.variables.items():
+            array = pick(dataset, inside, path, config.select)
+            steps[name] = steps_of(array, path, config.shift_hours)
+            grids.append(cf_grid(dataset, array, config.crs, f"{name} of {path}"))
+            described[name] = _variable(config, name, array)
+    if any(grid.raster != grids[0].raster for grid in grids):
+        raise InputError(f"got {path}, whose variables lie on different grids; make them separate sources")
+    return _Look(path, grids[0], steps, described)
+
+
+def _of_one_grid(looks: list[_Look], aside: SetAside) -> list[_Look]:
+    """Return the files on the grid that most have; the few others are set aside.
+
+    Raises
+    ------
+    InputError
+        If no grid is that of most files.
+    """
+    if not looks:
+        return []
+    counts = Counter(look.grid.raster for look in looks)
+    raster, count = counts.most_common(1)[0]
+    usual = next(look for look in looks if look.grid.raster == raster)
+    for other in (look for look in looks if look.grid.raster != raster):
+        first, second = sorted((usual.path, other.path))
+        error = InputError(f"got {first.name} and {second.name}, whose grids differ; make them separate sources")
+        if 2 * count <= len(looks):
+            raise error
+        aside.put(other.path, error)
+    return [look for look in looks if look.grid.raster == raster]
+
+
 def input_files(config: NetcdfConfig) -> tuple[Path, ...]:
     """Return the files that the source names."""
     return find_files(config.paths, SUFFIXES)
-
-
-def _same_grid(known: CfGrid | None, found: CfGrid, first: Path, path: Path) -> CfGrid:
-    if known is not None and known.raster != found.raster:
-        raise InputError(f"got {first.name} and {path.name}, whose grids differ; make them separate sources")
-    return found
 
 
 def _timed(variable: Variable) -> Variable:

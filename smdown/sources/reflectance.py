@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from pathlib import Path
+from pathlib import PurePath
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,34 +14,26 @@ import numpy.typing as npt
 from smdown.cubes import Variable
 from smdown.errors import InputError
 from smdown.grid import Window
+from smdown.sources.aside import SetAside
 from smdown.sources.config import ReflectanceConfig
 from smdown.sources.context import IngestContext, needed_window, subset
-from smdown.sources.files import Item, date_of, find_files
-from smdown.sources.geotiff import TileFile, merge_grids, open_tile
-from smdown.sources.prepared import Block, Float32, PreparedGrid
+from smdown.sources.geotiff import TileFile, merge_grids
+from smdown.sources.prepared import Block, Part, PreparedGrid
+from smdown.sources.scenes import MASK, Scene, checked, find_scenes, input_files, open_scenes
+from smdown.sources.values import Float32
 
 DEFAULT_RANGE = (0.0, 2.0)
+__all__ = ["input_files", "prepare"]
 COUNT = 1e-4
-_MASK = ""
 _EXCHANGE_PLANES = 12
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One acquisition: its day and its files (the mask under the empty name)."""
-
-    day: str
-    tiles: dict[str, TileFile]
-
-    @property
-    def place(self) -> Window:
-        """Its pixels in the mosaic's indices."""
-        return next(iter(self.tiles.values())).place
 
 
 @dataclass(kw_only=True)
 class PreparedReflectance(PreparedGrid):
     """Checked scenes, by composite."""
+
+    times_a_part: ClassVar[int] = 1
+    shards_a_part: ClassVar[int] = 4
 
     config: ReflectanceConfig
     origin: Window
@@ -48,12 +41,27 @@ class PreparedReflectance(PreparedGrid):
 
     def blocks(self) -> Iterator[Block]:
         """Yield composite by composite, shard by shard, all bands of a shard together."""
-        for time, scenes in enumerate(self.composites):
+        for time in self.part_times:
             for window in self.windows():
                 place = window.shift(self.origin.y0, self.origin.x0)
-                stacks = clear_stacks(scenes, place, self.config)
+                stacks = clear_stacks(self.composites[time], place, self.config)
+                self.used |= {s.name for s in self.composites[time] if s.place.intersect(place)}
                 for band, stack in stacks.items():
                     yield Block(band, window, time, median(stack))
+
+    def narrowed(self, part: Part) -> Self:
+        """Return the same source for one part, with the scenes of its composites alone."""
+        start, stop = part.times
+        kept = tuple(scenes if start <= n < stop else () for n, scenes in enumerate(self.composites))
+        return replace(super().narrowed(part), composites=kept)
+
+    def without(self, item: str) -> Self:
+        """Return the same source without the scene that a file belongs to."""
+        kept = tuple(
+            tuple(s for s in scenes if item not in map(str, (t.path for t in s.tiles.values())))
+            for scenes in self.composites
+        )
+        return replace(self, composites=kept)
 
     @property
     def block_bytes(self) -> int:
@@ -79,7 +87,7 @@ def clear_stacks(scenes: tuple[Scene, ...], place: Window, config: ReflectanceCo
 def clear_bands(scene: Scene, window: Window, config: ReflectanceConfig) -> dict[str, Float32]:
     """Return the reflectances of a scene, NaN in every band where any is missing, not positive, or hidden."""
     out: dict[str, Float32] = {}
-    bad = hidden(scene.tiles[_MASK], window, config.mask_bits) if _MASK in scene.tiles else np.zeros(window.shape, bool)
+    bad = hidden(scene.tiles[MASK], window, config.mask_bits) if MASK in scene.tiles else np.zeros(window.shape, bool)
     for band in config.bands:
         low, high = config.range_of(band) or DEFAULT_RANGE
         raw, _, _ = scene.tiles[band].read_counts(window)
@@ -136,8 +144,8 @@ def prepare(config: ReflectanceConfig, context: IngestContext) -> PreparedReflec
     InputError
         In one line, if they cannot be used.
     """
-    notes: list[str] = []
-    found = find_scenes(config, notes)
+    notes, aside = list[str](), SetAside(context.strict)
+    found = find_scenes(config, context, notes, aside)
     within = {k: v for k, v in found.items() if context.first <= v[0] <= context.end}
     if not within:
         days = sorted(day for day, _ in found.values())
@@ -145,87 +153,30 @@ def prepare(config: ReflectanceConfig, context: IngestContext) -> PreparedReflec
             f"got {len(found)} scenes from {days[0]} to {days[-1]}, none in the period {context.first} to {context.end}"
             "; change the period, or name other scenes"
         )
-    opened = [
-        (day, {band: open_tile(path, 1, config.crs) for band, path in files.items()}) for day, files in within.values()
-    ]
+    opened = open_scenes(within, config, aside)
     whole, groups = merge_grids([tuple(tiles.values()) for _, tiles in opened])
     what = f"{len(opened)} scenes in {config.paths[0]}"
     window, share = needed_window(whole, context, what)
     if share < 0.999:
         notes.append(f"covers {share:.0%} of the extent")
     scenes = [Scene(day, dict(zip(t, g, strict=True))) for (day, t), g in zip(opened, groups, strict=True)]
-    composites = _composites([s for s in scenes if _usable(s, window)], config, context)
+    near = [scene for scene in scenes if scene.place.intersect(window)]
+    usable = [s for s in near if aside.attempt(s.name, lambda s=s: checked(s))]  # type: ignore[misc]
+    if near and not usable:
+        raise aside.nothing_left(what, len(near))
+    composites = _composites(usable, config, context)
     variables = tuple(_variable(config, band) for band in config.bands)
     return PreparedReflectance(
         raster=subset(whole, window),
         variables=variables,
         times=tuple(composites),
-        inputs=f"{len(opened)} scenes in {Path(config.paths[0]).name}",
+        inputs=f"{len(opened)} scenes in {PurePath(config.paths[0]).name}",
         notes=notes,
+        aside=aside,
         config=config,
         origin=window,
         composites=tuple(composites.values()),
     )
-
-
-def input_files(config: ReflectanceConfig) -> tuple[Path, ...]:
-    """Return the files that the source names."""
-    patterns = [*config.bands.values(), *([config.mask] if config.mask else [])]
-    return tuple(sorted({path for pattern in patterns for path in band_files(config, pattern)}))
-
-
-def _usable(scene: Scene, window: Window) -> bool:
-    """Whether a scene meets the window; its files are probed and must have one shape."""
-    if scene.place.intersect(window) is None:
-        return False
-    shapes = {tile.place for tile in scene.tiles.values()}
-    if len(shapes) > 1:
-        names = ", ".join(tile.path.name for tile in scene.tiles.values())
-        raise InputError(f"got a scene whose files differ in extent ({names}); bands and mask must be of one size")
-    for tile in scene.tiles.values():
-        tile.probe()
-    return True
-
-
-def find_scenes(config: ReflectanceConfig, notes: list[str]) -> dict[str, tuple[str, dict[str, Path]]]:
-    """Return day and files of every complete scene, by the name that the pattern's star stands for.
-
-    Raises
-    ------
-    InputError
-        If a pattern matches nothing, or no scene is complete.
-    """
-    patterns = config.bands | ({_MASK: config.mask} if config.mask else {})
-    scenes: dict[str, dict[str, Path]] = {}
-    for band, pattern in patterns.items():
-        for path in band_files(config, pattern):
-            scenes.setdefault(_key(path, pattern), {})[band] = path
-    whole = {key: files for key, files in sorted(scenes.items()) if len(files) == len(patterns)}
-    if not whole:
-        raise InputError(
-            f"got {len(scenes)} scenes in {config.paths[0]}, none with all of {', '.join(patterns.values())}; "
-            "correct bands and mask"
-        )
-    if len(whole) < len(scenes):
-        notes.append(f"{len(scenes) - len(whole)} scenes without all bands set aside")
-    return {key: (_day(files, config), files) for key, files in whole.items()}
-
-
-def band_files(config: ReflectanceConfig, pattern: str) -> tuple[Path, ...]:
-    """Return the files of one pattern, at any depth below the configured folders."""
-    return find_files([str(Path(folder) / "**" / pattern) for folder in config.paths], ())
-
-
-def _key(path: Path, pattern: str) -> str:
-    """Return what is left of a path without the fixed parts of the pattern: the same for all files of a scene."""
-    head, tail = pattern.split("*")
-    stem = path.as_posix()[: -len(tail)] if tail else path.as_posix()
-    before, _, after = stem.rpartition(head) if head else (stem, "", "")
-    return before + after
-
-
-def _day(files: dict[str, Path], config: ReflectanceConfig) -> str:
-    return date_of(Item(next(iter(files.values()))), config.date_pattern, config.date_format)
 
 
 def _composites(scenes: list[Scene], config: ReflectanceConfig, context: IngestContext) -> dict[str, tuple[Scene, ...]]:

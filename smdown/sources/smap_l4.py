@@ -1,9 +1,12 @@
-"""SMAP L4 surface and root-zone soil moisture (SPL4SMGP): 3-hourly averages on EASE-Grid 2.0 M09, to daily means."""
+"""SMAP L4 soil moisture on EASE-Grid 2.0 M09, to daily means.
+
+SPL4SMGP (gph) holds 3-hourly averages, SPL4SMAU (aup) 3-hourly analyses with the ensemble's spread. The spread of a
+daily mean is taken as the mean of the day's spreads: errors of one day hang together, so they do not average out.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,55 +18,60 @@ from smdown.cubes import Variable
 from smdown.errors import InputError
 from smdown.grid import EASE2_M09, NestedGrid, Window
 from smdown.sources import hdf5
+from smdown.sources.aside import SetAside, first_usable
 from smdown.sources.config import Range, SmapL4Config
 from smdown.sources.context import LATTICE_PAD_CELLS, IngestContext
 from smdown.sources.files import Item, find_files, list_items
-from smdown.sources.prepared import Block, PreparedGrid
-from smdown.sources.values import Mean, clean
+from smdown.sources.prepared import PreparedDays
+from smdown.sources.values import Float32, Mean, clean
 
 SUFFIXES = (".h5", ".hdf5")
 FILES_A_DAY = 8
 _STAMP = re.compile(r"(?<!\d)(\d{4})(\d{2})(\d{2})T(\d{6})")
 _OLD_GROUP = "HDFEOS/GRIDS/Geophysical_Data/Data Fields/"
+_PRODUCT = re.compile(r"_(gph|aup|lmc)_")
 _TOLERANCE_CELLS = 1e-3
+_OUTAGES = (("2019-06-19", "2019-07-23"), ("2022-08-06", "2022-09-20"))
 DEFAULT_RANGE = (0.0, 0.9)
 
 
 @dataclass(kw_only=True)
-class PreparedSmapL4(PreparedGrid):
+class PreparedSmapL4(PreparedDays):
     """Checked SMAP L4 files."""
 
-    days: tuple[list[Item], ...]
     paths: tuple[str, ...]
     cells: Window
     ranges: tuple[Range, ...]
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield one day after another."""
-        for time, items in enumerate(self.days):
-            means = [Mean(self.raster.shape) for _ in self.variables]
-            for item in items:
-                self._add(item, means)
-            for variable, mean in zip(self.variables, means, strict=True):
-                values = mean.mean()
-                for window in self.windows():
-                    yield Block(variable.name, window, time, values[window.slices])
-
-    def _add(self, item: Item, means: list[Mean]) -> None:
+    def read_item(self, item: Item) -> list[Float32]:
+        """Return the project's cells of every variable of a file."""
         with hdf5.open_hdf5(item) as file:
-            have = file_cells(file, self._node(file, 0, item), item)
+            have = file_cells(file, find_dataset(file, self.paths[0], item), item)
             common = have.intersect(self.cells)
             if common is None:
-                raise InputError(f"got {item}, which lies elsewhere than the first file; read them as two sources")
+                raise InputError(f"got {item}, whose cells lie outside the project's extent; name other files")
             inside, outside = common.relative_to(have).slices, common.relative_to(self.cells).slices
-            for n, mean in enumerate(means):
-                node = self._node(file, n, item)
+            out = []
+            for path, limits in zip(self.paths, self.ranges, strict=True):
+                node = find_dataset(file, path, item)
                 values = np.full(self.raster.shape, np.nan, dtype=np.float32)
-                values[outside] = clean(node[inside], fills=hdf5.fills(node), valid_range=self.ranges[n])
-                mean.add(values)
+                values[outside] = clean(node[inside], fills=hdf5.fills(node), valid_range=limits)
+                out.append(values)
+        return out
 
-    def _node(self, file: Any, n: int, item: Item) -> Any:
-        return find_dataset(file, self.paths[n], item)
+    def add_item(self, values: list[Float32], means: list[Mean]) -> None:
+        """Add one file to the day."""
+        for mean, part in zip(means, values, strict=True):
+            mean.add(part)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the first file that can be used says of all."""
+
+    have: Window
+    variables: tuple[Variable, ...]
+    ranges: tuple[Range, ...]
 
 
 def prepare(config: SmapL4Config, context: IngestContext) -> PreparedSmapL4:
@@ -74,46 +82,58 @@ def prepare(config: SmapL4Config, context: IngestContext) -> PreparedSmapL4:
     InputError
         In one line, if they cannot be used.
     """
-    items = list_items(input_files(config), SUFFIXES)
-    notes: list[str] = []
-    days = by_day(items, context, config.minimum_files, notes)
+    aside, notes = SetAside(context.strict), list[str]()
+    days = by_day(_of_product(config, notes), context, config.minimum_files, notes, aside)
     wanted = context.lattice_cells(EASE2_M09)
     cells = _clip(wanted.expand(LATTICE_PAD_CELLS))
-    first = next(iter(days.values()))[0]
-    with hdf5.open_hdf5(first) as file:
-        nodes = [find_dataset(file, path, first) for path in config.variables.values()]
-        have = file_cells(file, nodes[0], first)
-        ranges = tuple(config.range_of(n) or hdf5.limits(d) or DEFAULT_RANGE for n, d in _named(config, nodes))
-        variables = tuple(_variable(config, n, d) for n, d in _named(config, nodes))
-    if have.intersect(wanted) is None:
-        raise InputError(
-            f"empty extent: got {first} covering M09 rows {have.y0}:{have.y1}, columns {have.x0}:{have.x1}, which does "
-            f"not meet the project's rows {wanted.y0}:{wanted.y1}, columns {wanted.x0}:{wanted.x1}; move the extent"
-        )
-    _check_all_open(days)
+    items = [item for items in days.values() for item in items]
+    first, found = first_usable(items, aside, lambda item: _look_at(item, config, wanted), f"{len(items)} files")
+    if modelled := sum(any(a <= day <= b for a, b in _OUTAGES) for day in days):
+        notes.append(f"{modelled} days lie in an outage of the satellite: their values are the model's alone")
     nested = NestedGrid(EASE2_M09, cells, 1)
-    used = sum(map(len, days.values()))
     return PreparedSmapL4(
         raster=nested.raster,
-        variables=variables,
+        variables=found.variables,
         times=tuple(days),
-        inputs=f"{used} SMAP L4 files, {first.name} and on",
+        inputs=f"{len(items)} SMAP L4 files, {first.name} and on",
         notes=notes,
         nested=nested,
-        days=tuple(days.values()),
-        paths=tuple(config.variables.values()),
+        aside=aside,
+        days=tuple(map(tuple, days.values())),
+        paths=tuple(config.chosen.values()),
         cells=cells,
-        ranges=ranges,
+        ranges=found.ranges,
     )
+
+
+def _look_at(item: Item, config: SmapL4Config, wanted: Window) -> _Found:
+    """Return what a file says of grid and variables."""
+    with hdf5.open_hdf5(item) as file:
+        nodes = {name: find_dataset(file, path, item) for name, path in config.chosen.items()}
+        have = file_cells(file, next(iter(nodes.values())), item)
+        if have.intersect(wanted) is None:
+            raise InputError(
+                f"empty extent: got {item} covering M09 rows {have.y0}:{have.y1}, columns {have.x0}:{have.x1}, which "
+                f"does not meet the project's rows {wanted.y0}:{wanted.y1}, columns {wanted.x0}:{wanted.x1}; move it"
+            )
+        ranges = tuple(config.range_of(n) or hdf5.limits(d) or DEFAULT_RANGE for n, d in nodes.items())
+        return _Found(have, tuple(_variable(config, n, d) for n, d in nodes.items()), ranges)
+
+
+def _of_product(config: SmapL4Config, notes: list[str]) -> tuple[Item, ...]:
+    """Return the files but for those whose names tell of another product."""
+    items = list_items(input_files(config), SUFFIXES)
+    kept = tuple(i for i in items if (m := _PRODUCT.search(i.name)) is None or m[1] == config.product)
+    if not kept:
+        raise InputError(f"got {items[0]}, which is no {config.product} file; set product, or name other files")
+    if left := len(items) - len(kept):
+        notes.append(f"{left} files of another product than {config.product} left out")
+    return kept
 
 
 def input_files(config: SmapL4Config) -> tuple[Path, ...]:
     """Return the files and archives that the source names."""
     return find_files(config.paths, (*SUFFIXES, ".zip"))
-
-
-def _named(config: SmapL4Config, nodes: list[Any]) -> list[tuple[str, Any]]:
-    return list(zip(config.variables, nodes, strict=True))
 
 
 def _clip(window: Window) -> Window:
@@ -122,22 +142,27 @@ def _clip(window: Window) -> Window:
     return inside
 
 
-def by_day(items: tuple[Item, ...], context: IngestContext, minimum: int, notes: list[str]) -> dict[str, list[Item]]:
-    """Return the files of each day of the period, one a time stamp, and note what is set aside.
+def by_day(
+    items: tuple[Item, ...], context: IngestContext, minimum: int, notes: list[str], aside: SetAside
+) -> dict[str, list[Item]]:
+    """Return the files of each day of the period, one a time stamp, and note what is left out.
 
     Raises
     ------
     InputError
-        If a name holds no time stamp, or no file lies in the period.
+        If no name holds a time stamp, or no file lies in the period.
     """
     stamps: dict[tuple[str, str], Item] = {}
+    older = 0
     for item in items:
-        match = _STAMP.search(item.name)
-        if match is None:
-            raise InputError(f"got {item}, whose name holds no time stamp YYYYMMDDThhmmss; keep NSIDC's file names")
-        stamps[f"{match[1]}-{match[2]}-{match[3]}", match[4]] = item  # sorted: the latest production stays
-    if len(stamps) < len(items):
-        notes.append(f"{len(items) - len(stamps)} older versions of files set aside")
+        stamp = aside.attempt(item, lambda item=item: stamp_of(item))  # type: ignore[misc]
+        if stamp is not None:
+            older += stamp in stamps
+            stamps[stamp] = item  # sorted: the latest production stays
+    if not stamps:
+        raise aside.nothing_left(f"{len(items)} files", len(items))
+    if older:
+        notes.append(f"{older} older versions of files left out")
     days: dict[str, list[Item]] = {}
     for (day, _), item in sorted(stamps.items()):
         if context.start <= day <= context.end:
@@ -154,12 +179,12 @@ def by_day(items: tuple[Item, ...], context: IngestContext, minimum: int, notes:
     return kept
 
 
-def _check_all_open(days: dict[str, list[Item]]) -> None:
-    for items in days.values():
-        for item in items:
-            if item.member is None:
-                with hdf5.open_hdf5(item):
-                    pass
+def stamp_of(item: Item) -> tuple[str, str]:
+    """Return the ISO day and the time in a file's name."""
+    match = _STAMP.search(item.name)
+    if match is None:
+        raise InputError(f"got {item}, whose name holds no time stamp YYYYMMDDThhmmss; keep NSIDC's file names")
+    return f"{match[1]}-{match[2]}-{match[3]}", match[4]
 
 
 def find_dataset(file: Any, path: str, item: Item) -> Any:

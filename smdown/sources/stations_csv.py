@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ import pandas as pd
 import xarray as xr
 
 from smdown.errors import InputError
+from smdown.sources.aside import SetAside
 from smdown.sources.config import StationsCsvConfig
 from smdown.sources.context import IngestContext
-from smdown.sources.files import Item, find_files, list_items
+from smdown.sources.files import Item, find_files, list_items, why_bad_bytes
 from smdown.sources.table import PreparedStations, Station, build_table, days_of, inside_extent, none_inside
+from smdown.sources.values import FillWatch, clean
 
 SUFFIXES = (".csv", ".txt")
 
@@ -39,10 +42,7 @@ class PreparedCsv(PreparedStations):
         days = pd.DatetimeIndex(days_of(self.context))
         layers = {}
         for layer in self.config.variables:
-            value = pd.to_numeric(rows[layer], errors="coerce")
-            if limits := self.config.range_of(layer):
-                value = value.where(value.between(*limits))
-            daily = value.groupby(rows["date"].dt.floor("D")).mean()
+            daily = rows[layer].groupby(rows["date"].dt.floor("D")).mean()
             layers[layer] = daily.reindex(days).to_numpy(dtype=np.float32)
         first = rows.iloc[0]
         return Station(self.config.network, name, float(first["latitude"]), float(first["longitude"]), layers)
@@ -57,8 +57,12 @@ def prepare(config: StationsCsvConfig, context: IngestContext) -> PreparedCsv:
         In one line, if they cannot be used.
     """
     items = list_items(input_files(config), SUFFIXES)
-    rows = pd.concat([read_table(item, config) for item in items], ignore_index=True)
-    what = f"{config.paths[0]}"
+    aside, what = SetAside(context.strict), f"{config.paths[0]}"
+    tables = [aside.attempt(item, lambda item=item: read_table(item, config)) for item in items]  # type: ignore[misc]
+    good = [frame for frame in tables if frame is not None]
+    if not good:
+        raise aside.nothing_left(what, len(items))
+    rows = pd.concat(good, ignore_index=True)
     days = rows["date"].dt.strftime("%Y-%m-%d")
     within = rows[(days >= context.start) & (days <= context.end)]
     if within.empty:
@@ -73,6 +77,8 @@ def prepare(config: StationsCsvConfig, context: IngestContext) -> PreparedCsv:
     return PreparedCsv(
         inputs=f"{len(inside)} stations of {Path(config.paths[0]).name}",
         rows=within[within["station"].isin(inside)],
+        aside=aside,
+        files=len(good),
         config=config,
         context=context,
     )
@@ -91,14 +97,18 @@ def read_table(item: Item, config: StationsCsvConfig) -> pd.DataFrame:
     InputError
         If it is unreadable, lacks a column, or its dates cannot be read.
     """
+    content = item.read()
+    if cut_short(content):
+        raise InputError(f"got {item}, whose last line has fewer fields than its first: it is cut short")
     try:
-        frame = pd.read_csv(io.BytesIO(item.read()))
+        frame = pd.read_csv(io.BytesIO(content))
     except (ValueError, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(f"got {item}, which cannot be read as CSV ({reason}); mend it") from error
+        raise InputError(f"got {item}, {why_bad_bytes(content[:512], 'CSV', error)}; mend it") from error
     columns = {"latitude": config.latitude, "longitude": config.longitude, "date": config.date, **config.variables}
     if config.station_pattern is None:
         columns["station"] = config.station
+    if content.lstrip().startswith(b"<"):
+        raise InputError(f"got {item}, {why_bad_bytes(content[:512], 'CSV')}; download it again")
     if missing := [c for c in columns.values() if c not in frame.columns]:
         raise InputError(f"got {item} without the column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}")
     out = pd.DataFrame({ours: frame[theirs] for ours, theirs in columns.items()})
@@ -109,7 +119,21 @@ def read_table(item: Item, config: StationsCsvConfig) -> pd.DataFrame:
         out["date"] = pd.to_datetime(out["date"], utc=True, format="ISO8601").dt.tz_localize(None)
     except (ValueError, TypeError) as error:
         raise InputError(f"got {item}, whose column {config.date!r} holds no ISO dates; write YYYY-MM-DD") from error
+    for layer in config.variables:
+        values = clean(pd.to_numeric(out[layer], errors="coerce").to_numpy(), valid_range=config.range_of(layer))
+        out[layer] = values
+        watch = FillWatch()
+        watch.look(values)
+        if verdict := watch.verdict("set valid_range"):
+            raise InputError(f"got {item}, whose {layer} {verdict}")
     return out
+
+
+def cut_short(content: bytes) -> bool:
+    """Whether the last line has fewer fields than the first."""
+    lines = [line for line in content.decode("utf-8", "replace").splitlines() if line.strip()]
+    rows = list(csv.reader([lines[0], lines[-1]])) if lines else [[], []]
+    return len(rows[-1]) < len(rows[0])
 
 
 def _station_of(item: Item, pattern: str) -> str:

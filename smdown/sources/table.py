@@ -16,11 +16,12 @@ import xarray as xr
 import zarr
 from pyproj import Transformer
 
-from smdown.cubes import delete, exists
+from smdown.cubes import delete, exists, manifest
 from smdown.cubes.store import zarr_store
 from smdown.errors import CubeError, InputError
+from smdown.sources.aside import SetAside
 from smdown.sources.context import IngestContext
-from smdown.sources.prepared import Float32
+from smdown.sources.values import Float32
 
 SEAL = "smdown_stations"
 
@@ -35,10 +36,16 @@ class PreparedStations(ABC):
         What is read, in words.
     notes : list of str
         Things that the user should hear of; readers may add to it while they read.
+    aside : SetAside
+        Files that cannot be used.
+    files : int
+        Files that were used.
     """
 
     inputs: str
     notes: list[str] = field(default_factory=list)
+    aside: SetAside = field(default_factory=SetAside)
+    files: int = 0
 
     @abstractmethod
     def table(self) -> xr.Dataset:
@@ -140,6 +147,7 @@ def write_table(url: str, table: xr.Dataset, fingerprint: str, attrs: Mapping[st
             zarr_store(url), mode="w", zarr_format=3, consolidated=True, encoding=encoding
         )
         zarr.open_group(zarr_store(url), mode="r+").create_group(SEAL, attributes={"fingerprint": fingerprint})
+    manifest.seal(url)
 
 
 def sealed_fingerprint(url: str) -> str | None:

@@ -8,10 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from smdown.sources.config import Range
-from smdown.sources.prepared import Float32
 
-HUGE = 1e30
-"""Magnitudes beyond this are fills, declared or not."""
+Float32 = npt.NDArray[np.float32]
+
+HUGE = 1e19
+"""Magnitudes beyond this are fills, declared or not (1e20, 9.97e36, 3.4e38)."""
+SUSPECTS = (
+    *(-9999.0, -9999.9, -99999.0, -999.0, -999.9, -32768.0, -32767.0, -2147483648.0),
+    *(9999.0, 99999.0, 999999.0, 32767.0, 65534.0, 65535.0, 2147483647.0, 4294967295.0, 1e10, 1e15, 1e18),
+)
+"""Numbers that stand for missing in files that do not say so."""
 
 
 def clean(
@@ -44,6 +50,50 @@ def clean(
         bad |= (out < low - slack) | (out > high + slack)
     out[bad] = np.nan
     return out
+
+
+class FillWatch:
+    """Looks for a fill that nobody declared, in all values of one variable of one file.
+
+    A suspect number counts as one where it lies farther from all other values than they from each other. Values may
+    come in any parts and order.
+
+    Parameters
+    ----------
+    scale, offset : float
+        Turn stored numbers, which the suspects are, into the values that are shown.
+    """
+
+    def __init__(self, scale: float = 1.0, offset: float = 0.0) -> None:
+        self._suspects = {float(np.float32(s * scale + offset)): s for s in SUSPECTS}
+        self._low, self._high = np.inf, -np.inf
+        self._seen: set[float] = set()
+
+    def look(self, values: npt.NDArray[Any]) -> None:
+        """Take in values; NaN does not count."""
+        part = values[np.isfinite(values)]
+        while part.size:
+            ends = {float(np.float32(part.min())), float(np.float32(part.max()))}
+            found = ends & self._suspects.keys()
+            if not found:
+                self._low, self._high = min(self._low, *ends), max(self._high, *ends)
+                return
+            self._seen |= found
+            part = part[~np.isin(part.astype(np.float32), np.array(sorted(found), dtype=np.float32))]
+
+    def verdict(self, remedy: str = "set nodata: {}, or valid_range") -> str | None:
+        """Return what is wrong and how to mend it, in words; None where nothing is."""
+        if self._low > self._high:
+            return self._say(min(self._seen), "and nothing else", remedy) if len(self._seen) == 1 else None
+        others = f"far from its other values ({self._low:.6g} to {self._high:.6g})"
+        for value in sorted(self._seen):
+            if max(self._low - value, value - self._high) > self._high - self._low:
+                return self._say(value, others, remedy)
+        return None
+
+    def _say(self, value: float, how: str, remedy: str) -> str:
+        advice = remedy.format(f"{self._suspects[value]:.8g}")
+        return f"holds {value:.8g} {how}, which the file does not declare as missing; {advice}"
 
 
 class Mean:

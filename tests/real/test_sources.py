@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -14,8 +15,8 @@ import xarray as xr
 
 from smdown.cubes import open_cube
 from smdown.errors import InputError
-from smdown.grid import EASE2_M09, EASE2_M36, NestedGrid, Window
-from smdown.sources import IngestContext, check, ingest_plan, open_stations, run_ingest
+from smdown.grid import EASE2_M36, Window
+from smdown.sources import check, ingest_plan, open_stations, run_ingest
 from smdown.sources.config import (
     CellListConfig,
     IsmnConfig,
@@ -31,25 +32,10 @@ SOUTH_AFRICA = Window(1218, 1266, 2126, 2196)
 SURFACE = {"sm_surface": StationLayer(depth=(0.0, 0.06))}
 
 
-@pytest.fixture
-def place(tmp_path):
-    """Return a function that makes a context of the cells around a place or of given cells."""
-
-    def make(cells=None, lonlat=None, size=1, start="2020-01-01", end="2020-01-31", lattice=EASE2_M09):
-        if cells is None:
-            from pyproj import Transformer
-
-            x, y = Transformer.from_crs("EPSG:4326", lattice.crs, always_xy=True).transform(*lonlat)
-            row, col = int((lattice.y0 - y) // lattice.cell), int((x - lattice.x0) // lattice.cell)
-            cells = Window(row, row + 1, col, col + 1).expand(size)
-        return IngestContext(nested=NestedGrid(lattice, cells, 1), start=start, end=end, out=str(tmp_path / "out"))
-
-    return make
-
-
 def ingest(config, context):
-    (task,) = ingest_plan({"source": config}, context).tasks
-    return run_ingest(task), task.url
+    tasks = ingest_plan({"source": config}, context).tasks
+    receipts = [run_ingest(task) for task in tasks]
+    return replace(receipts[-1], notes=tuple(note for r in receipts for note in r.notes)), tasks[-1].url
 
 
 def smap_zip(folder):

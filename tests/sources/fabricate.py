@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -17,9 +18,10 @@ CELLS = Window(300, 303, 900, 904)
 
 def ingest(config, context, name="source"):
     """Run one source through plan and task, and return its receipt and the place of its cube."""
-    plan = ingest_plan({name: config}, context)
-    (task,) = plan.tasks
-    return run_ingest(task), task.url
+    tasks = ingest_plan({name: config}, context).tasks
+    receipts = [run_ingest(task) for task in tasks]
+    notes = tuple(note for receipt in receipts for note in receipt.notes)
+    return replace(receipts[-1], pixels=sum(r.pixels for r in receipts), notes=notes), tasks[-1].url
 
 
 def write_smap(path: Path, surface, root=None, *, cells=CELLS, shift=0.0, names=("sm_surface", "sm_rootzone")):
@@ -74,3 +76,39 @@ def write_stm(
     lines = [head, *(f"{stamp} {value:.4f} {flag} M" for stamp, value, flag in rows)]
     (place / name).write_bytes((newline.join(lines) + newline).encode())
     return place / name
+
+
+def write_l3(
+    path: Path,
+    am,
+    pm,
+    *,
+    cells=CELLS,
+    quality=(0, 0),
+    indices=True,
+    name="soil_moisture",
+    attrs=True,
+    lattice=EASE2_M09,
+):
+    """Write a SMAP L3 file of some cells; a flag of None hides a cell, latitudes are fills where nothing is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows, cols = np.mgrid[cells.y0 : cells.y1, cells.x0 : cells.x1]
+    with h5py.File(path, "w") as file:
+        for which, values, flag in (("AM", am, quality[0]), ("PM", pm, quality[1])):
+            if values is None:
+                continue
+            group, end = file.create_group(f"Soil_Moisture_Retrieval_Data_{which}"), "_pm" if which == "PM" else ""
+            field = np.asarray(values, dtype="f4")
+            hole = np.isnan(field)
+            node = group.create_dataset(f"{name}{end}", data=np.where(hole, -9999, field).astype("f4"))
+            if attrs:
+                node.attrs["_FillValue"] = np.float32(-9999)
+                node.attrs["valid_min"], node.attrs["valid_max"] = np.float32(0.02), np.float32(0.5)
+                node.attrs["units"] = b"cm**3/cm**3"
+            group[f"retrieval_qual_flag{end}"] = np.broadcast_to(np.asarray(flag, "u2"), field.shape)
+            for key in ("latitude", "longitude"):
+                group[f"{key}{end}"] = np.where(hole, -9999, 30).astype("f4")
+            if indices:
+                group[f"EASE_row_index{end}"] = np.where(hole, 65534, rows).astype("u2")
+                group[f"EASE_column_index{end}"] = np.where(hole, 65534, cols).astype("u2")
+    return path

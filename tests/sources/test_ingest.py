@@ -140,6 +140,9 @@ def test_kinds_are_told_apart():
 def test_settings_by_name_must_name_something():
     with pytest.raises(ValidationError, match="valid_range names 'slope', which is none of elevation"):
         RasterConfig(path="a", variables={"elevation": 1}, valid_range={"slope": (0, 1)})
+    for name in ("time", "receipts", "a/b", "../x", ""):
+        with pytest.raises(ValidationError, match="cannot name a variable"):
+            RasterConfig(path="a", variables={name: 1})
     with pytest.raises(ValidationError, match="units names 'slope'"):
         RasterConfig(path="a", variables={"elevation": 1}, units={"slope": "m"})
     with pytest.raises(ValidationError, match="crs"):

@@ -93,15 +93,6 @@ def test_bad_file_is_one_line_and_writes_nothing(tmp_path, context, spoil, messa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("cut", np.linspace(0.01, 0.99, 18))
-def test_truncated_file_is_refused(tmp_path, context, cut):
-    for hour in (1, 4):
-        path = write_smap(tmp_path / "in" / smap_name("2020-04-01", hour), np.full(SHAPE, 0.2))
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * cut)])
-    with pytest.raises(InputError):
-        check({"smap": SmapL4Config(path=str(tmp_path / "in"))}, context)
-
-
 def test_period_and_names(tmp_path, context):
     path = write_smap(tmp_path / smap_name("2021-04-01", 1), np.full(SHAPE, 0.2))
     with pytest.raises(InputError, match="none in the period 2020-04-01 to 2020-04-04"):

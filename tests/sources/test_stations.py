@@ -140,5 +140,5 @@ def test_table_errors(tmp_path, context):
     with pytest.raises(InputError, match="holds no ISO dates"):
         check({"s": csv(tmp_path / "d.csv")}, context)
     (tmp_path / "e.csv").write_bytes(b"")
-    with pytest.raises(InputError, match="cannot be read as CSV"):
+    with pytest.raises(InputError, match="an empty file where CSV was wanted"):
         check({"s": csv(tmp_path / "e.csv")}, context)
