@@ -40,6 +40,8 @@ class Method:
         Whether it works in processes of its own.
     whole_px : bool
         Whether it knows extents only as whole pixels, and nothing beyond them.
+    fields : int
+        Fields that it resamples in one call.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Method:
     pieces_of: str = ""
     in_processes: bool = False
     whole_px: bool = False
+    fields: int = 1
 
     @property
     def ours(self) -> bool:
@@ -77,10 +80,11 @@ def smdown_unclamped(job: Job, field: F32) -> Callable[[], F32]:
 
 def all_methods() -> list[Method]:
     """Return the methods, ours first, whether installed or not."""
+    tasks = Method("", smdown, 1, "smdown", pieces_of="smdown", in_processes=True, fields=workers.FIELDS)
     return [
         Method("smdown", smdown, package="smdown"),
-        Method("smdown, 1 worker", workers.tiles(1), package="smdown", pieces_of="smdown", in_processes=True),
-        Method("smdown, 2 workers", workers.tiles(2), 2, "smdown", pieces_of="smdown", in_processes=True),
+        replace(tasks, name="smdown, 1 worker", prepare=workers.tiles(1), threads=1),
+        replace(tasks, name="smdown, 2 workers", prepare=workers.tiles(2), threads=2),
         Method("GDAL", gdal.usual(1)),
         Method("GDAL, 2 threads", gdal.usual(2), 2),
         Method("GDAL exact", gdal.exact(1)),

@@ -16,8 +16,8 @@ from benchmarks.peers.jobs import F32, Job
 from smdown.features import Resampler, resampler
 from smdown.grid import Window
 
-BATCHES = 3
-"""Parcels of tiles that a worker gets in turn: sending a parcel takes as long as the fastest tile."""
+FIELDS = 8
+"""Fields (variables, days) that a task resamples with one set of weights: what else it costs is shared by them."""
 
 
 def forget() -> None:
@@ -38,10 +38,9 @@ def tiles(workers: int) -> Callable[[Job, F32], Callable[[], F32]]:
         list(pool.map(_warm, [places] * 4 * workers))
 
         windows = list(job.tiles())
-        size = -(-len(windows) // (BATCHES * workers))
 
         def run() -> F32:
-            list(pool.map(_task, [(*places, windows[n : n + size]) for n in range(0, len(windows), size)]))
+            list(pool.map(_task, [(*places, window) for window in windows]))
             return target.array
 
         return run
@@ -74,16 +73,16 @@ def _opened(name: str, shape: tuple[int, int]) -> tuple[Any, F32]:
 
 def _warm(places: tuple[Job, str, str]) -> None:
     """Load what is compiled, and what a project's workers decide once."""
-    _task((*places, [next(places[0].tiles())]))
+    _task((*places, next(places[0].tiles())))
 
 
-def _task(arguments: tuple[Job, str, str, list[Window]]) -> None:
-    """Make some tiles, each by itself: its weights, its window of the source, its pixels."""
-    job, source, target, windows = arguments
+def _task(arguments: tuple[Job, str, str, Window]) -> None:
+    """Make one tile: its weights, its windows of the sources, its pixels."""
+    job, source, target, window = arguments
     _, field = _opened(source, job.raster.shape)
     _, out = _opened(target, job.window.shape)
-    for window in windows:
-        forget()
-        made = Resampler(job.raster, job.grid).job(job.grid.ratio, window, "cubic")
+    forget()
+    made = Resampler(job.raster, job.grid).job(job.grid.ratio, window, "cubic")
+    for _ in range(FIELDS):
         array = np.ascontiguousarray(field[made.need.slices])
         out[window.relative_to(job.window).slices] = made(array)

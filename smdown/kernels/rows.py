@@ -138,6 +138,28 @@ def sum_taps(row: F32, start: I64, count: I64, weights: F32, out: F32) -> None:
 
 
 @compiled
+def sum_taps_of_both(row: F32, other: F32, start: I64, count: I64, weights: F32, out: F32, other_out: F32) -> None:
+    """Do as `sum_taps` for two rows at once, whose weights are the same."""
+    for j in range(start.shape[0]):
+        at, n, w = np.uint64(start[j]), count[j], weights[j]
+        t, u = w[0] * row[at], w[0] * other[at]
+        k = 1
+        while k + 4 <= n:
+            here = at + np.uint64(k)
+            p, q, r, s = w[k], w[k + 1], w[k + 2], w[k + 3]
+            t = t + p * row[here] + q * row[here + _ONE] + r * row[here + _TWO]
+            t += s * row[here + _THREE]
+            u = u + p * other[here] + q * other[here + _ONE] + r * other[here + _TWO]
+            u += s * other[here + _THREE]
+            k += 4
+        while k < n:
+            t += w[k] * row[at + np.uint64(k)]
+            u += w[k] * other[at + np.uint64(k)]
+            k += 1
+        out[j], other_out[j] = t, u
+
+
+@compiled
 def sum_row(row: F32, start: I64, count: I64, weights: F32, total: F32, low: F32, high: F32) -> None:
     """Return each pixel's sum and extremes of at least four taps in a source row; NaN where a tap is missing."""
     for j in range(start.shape[0]):

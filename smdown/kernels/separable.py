@@ -29,6 +29,7 @@ from smdown.kernels.rows import (
     sum_row,
     sum_short_row,
     sum_taps,
+    sum_taps_of_both,
 )
 
 I64 = npt.NDArray[np.int64]
@@ -162,15 +163,15 @@ def _columns_first(source: F32, along_y: Axis, along_x: Axis, reach: int, clamp:
         count = min(height - top, _ROWS)
         _sum_down(source, along_y, top, count, tall)
         for g in range(count):
-            sum_taps(tall[SUM, g], xs, xc, xw, short[SUM])
             if clamp:
                 for side in (LOW, HIGH):
                     runs = lowest_of_runs(tall[side, g], spare, reach)
                     pick_lowest(runs, xs, xc, reach, short[side])
             if not np.any(tall[LOST, g] != 0):
+                sum_taps(tall[SUM, g], xs, xc, xw, short[SUM])
                 finish(short[SUM], short[LOW], short[HIGH], clamp, out[top + g])
                 continue
-            sum_taps(tall[LOST, g], xs, xc, xw, short[LOST])
+            sum_taps_of_both(tall[SUM, g], tall[LOST, g], xs, xc, xw, short[SUM], short[LOST])
             pick(source[along_y[3][top + g]], xn, near)
             finish_holed(short[SUM], short[LOST], short[LOW], short[HIGH], near, clamp, out[top + g])
 
