@@ -160,6 +160,34 @@ def test_it_is_the_kernel_at_exact_places(crs, step, ratio):
     assert np.abs(job(cut(field, job.need)) - want).max() < 2e-6 * np.ptp(field)
 
 
+@pytest.mark.parametrize("crs", ["EPSG:6933", "EPSG:3410", "EPSG:4326", "EPSG:32614"])
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_checkerboard_lies_where_its_coordinates_say(crs, flipped):
+    """By way of longitudes and latitudes: half a pixel, a flipped axis, or EASE-Grid 1 taken for 2 would be seen."""
+    grid = NestedGrid(EASE2_M09, CELLS, 30)
+    w, step = grid.window, 0.02 if crs == "EPSG:4326" else 1000.0
+    raster = raster_over(crs, step, grid, w, 4, flipped=flipped)
+    board = (np.indices(raster.shape).sum(axis=0) % 2).astype(np.float32)
+    x = grid.lattice.x0 + (np.arange(w.x0, w.x1) + 0.5) * grid.pixel
+    y = grid.lattice.y0 - (np.arange(w.y0, w.y1) + 0.5) * grid.pixel
+    ground = Transformer.from_crs("EPSG:6933", "EPSG:4326", always_xy=True).transform(*np.meshgrid(x, y))
+
+    def expected(of):
+        sx, sy = Transformer.from_crs("EPSG:4326", of.crs, always_xy=True).transform(*ground)
+        rows, cols = np.floor((sy - of.y0) / of.dy), np.floor((sx - of.x0) / of.dx)
+        return (rows + cols) % 2
+
+    out = made(Resampler(raster, grid), board, 30, w, "nearest")
+    np.testing.assert_array_equal(out, expected(raster))
+    for dx, dy in ((0.5, 0.0), (0.0, 0.5)):
+        moved = RasterGrid(crs, raster.x0 + dx * raster.dx, raster.y0 + dy * raster.dy, raster.dx, raster.dy,
+                           *raster.shape)  # fmt: skip
+        assert np.mean(out != expected(moved)) > 0.3
+    if crs == "EPSG:3410":
+        first_for_second = RasterGrid("EPSG:6933", raster.x0, raster.y0, raster.dx, raster.dy, *raster.shape)
+        assert np.mean(out != expected(first_for_second)) > 0.2
+
+
 def test_longitudes_run_on_across_the_180th_meridian():
     """The same ground from a source on 0 to 360 degrees, where the region ends at the lattice's edge."""
     grid = NestedGrid(EASE2_M09, Window(600, 602, 3853, 3856), 30)
