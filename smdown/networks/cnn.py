@@ -13,6 +13,7 @@ from smdown.networks.placement import Placement
 class CNN(Network):
     """A projection of each pixel's drivers, then convolutions of 3 x 3 that each add what they see around it.
 
+    They start small: what a pixel's own drivers tell holds at every scale, the pattern around it less so.
     There is no padding: every convolution takes one pixel off each side, so that a pixel's value never depends on the
     window's edge.
     """
@@ -23,6 +24,8 @@ class CNN(Network):
         self.radius = config.depth
         self.first = nn.Linear(n_fine, config.channels)
         self.steps = nn.ModuleList(nn.Conv2d(config.channels, config.channels, 3) for _ in range(config.depth))
+        for step in self.steps:
+            nn.init.normal_(step.weight, std=0.01)
         self.dropout = nn.Dropout2d(config.dropout)
         self.head = GaussianHead(config.channels, n_fine, n_layers)
 
