@@ -120,8 +120,9 @@ def lazy_source(
 
 def _coords(grid: NestedGrid, times: npt.NDArray[np.datetime64]) -> dict[str, Any]:
     axes = axis_attrs(grid.raster)
+    time = {"time": ("time", times, {"standard_name": "time", "axis": "T"})} if len(times) else {}
     return {
-        "time": ("time", times, {"standard_name": "time", "axis": "T"}),
+        **time,
         "y": ("y", grid.raster.y, axes["y"]),
         "x": ("x", grid.raster.x, axes["x"]),
         "spatial_ref": ((), 0, grid_mapping(grid.raster)),
