@@ -23,9 +23,10 @@ class CNN(Network):
         del n_sequence
         self.radius = config.depth
         self.first = nn.Linear(n_fine, config.channels)
-        self.steps = nn.ModuleList(nn.Conv2d(config.channels, config.channels, 3) for _ in range(config.depth))
-        for step in self.steps:
+        steps = [nn.Conv2d(config.channels, config.channels, 3) for _ in range(config.depth)]
+        for step in steps:
             nn.init.normal_(step.weight, std=0.01)
+        self.steps = nn.ModuleList(steps)
         self.dropout = nn.Dropout2d(config.dropout)
         self.head = GaussianHead(config.channels, n_fine, n_layers)
 
