@@ -143,10 +143,10 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another seed, another region.")] = 0,
 ) -> None:
     """Run everything on a synthetic region that needs no download, and show the result."""
-    from smdown.demo import write_demo
+    from smdown.demo import inputs_home, write_demo
     from smdown.runtime import open_progress
 
-    config = write_demo(Path(workdir or "demo"), _pair(cells), days, seed, open_progress())
+    config = write_demo(inputs_home(workdir or "demo"), _pair(cells), days, seed, open_progress())
     _stages(("ingest", "features", "train", "predict", "evaluate"), config, cluster, workdir, sets)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from smdown.cubes.store import is_local, local_path
 from smdown.errors import ConfigError
 from smdown.runtime import Progress
 from smdown.twin import make_twin
@@ -17,6 +18,11 @@ from smdown.twin import make_twin
 STATIONS = 60
 MAPPED_DAYS = 4
 _TRUTH_EVERY = 10
+
+
+def inputs_home(workdir: str) -> Path:
+    """Return the folder for a demonstration's input files: the project directory, or one of its name here if remote."""
+    return local_path(workdir) if is_local(workdir) else Path(workdir.rstrip("/").rsplit("/", 1)[-1])
 
 
 def write_demo(workdir: Path, cells: tuple[int, int], days: int, seed: int, progress: Progress) -> Path:

@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import fsspec
-
 import smdown
-from smdown.cubes import exists, join
+from smdown.cubes import get, join, put
 from smdown.runtime import Outcome
 
 _PACKAGES = ("numpy", "xarray", "zarr", "dask", "distributed", "torch", "pytorch-lightning", "rasterio", "numba")
@@ -45,8 +43,7 @@ class RunLog:
         if name in self._data["stages"] and not outcome.receipts and outcome.skipped == outcome.total:
             return
         self._data["stages"][name] = outcome.as_json()
-        with fsspec.open(self._url, "w") as file:
-            json.dump(self._data, file, indent=1)
+        put(self._url, json.dumps(self._data, indent=1).encode())
 
 
 def versions() -> dict[str, str]:
@@ -62,8 +59,6 @@ def versions() -> dict[str, str]:
 
 def read_json(url: str) -> dict[str, Any]:
     """Return a JSON file of the project directory, or nothing where there is none."""
-    if not exists(url):
-        return {}
-    with fsspec.open(url, "r") as file:
-        data: dict[str, Any] = json.load(file)
+    found = get(url)
+    data: dict[str, Any] = json.loads(found) if found is not None else {}
     return data

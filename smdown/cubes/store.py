@@ -122,6 +122,18 @@ def put(url: str, data: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def names(url: str) -> list[str]:
+    """Return the names of what lies directly below the URL, sorted; none where there is nothing."""
+    if is_local(url):
+        path = local_path(url)
+        return sorted(p.name for p in path.iterdir()) if path.is_dir() else []
+    fs, path_ = _remote(url)
+    try:
+        return sorted({str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path_, detail=False)})
+    except FileNotFoundError:
+        return []
+
+
 def sizes(url: str) -> dict[str, int]:
     """Return the size of every object below the URL, by its key there; temporary files are left out."""
     if is_local(url):

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, Self
 
-import fsspec
-
-from smdown.cubes import exists, join
+from smdown.cubes import get, join, names, put
 from smdown.evaluation.consistency import Mass, Seams
 from smdown.evaluation.stats import Comparison
 
@@ -90,16 +86,7 @@ def total(keys: Iterable[tuple[Any, ...]], values: dict[Any, Any], zero: Any) ->
 
 def write_text(url: str, text: str) -> None:
     """Write a small file so that it appears whole: by renaming on a local disk, as one object elsewhere."""
-    if "://" in url and not url.startswith("file://"):
-        fs, path = fsspec.core.url_to_fs(url)
-        fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        fs.pipe_file(path, text.encode())
-        return
-    target = Path(url.removeprefix("file://"))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(target)
+    put(url, text.encode())
 
 
 def write_json(url: str, data: Any) -> None:
@@ -118,8 +105,10 @@ def plain(data: Any) -> Any:
 
 def read_text(url: str) -> str:
     """Read a small file from any place."""
-    fs, path = fsspec.core.url_to_fs(url)
-    return bytes(fs.cat_file(path)).decode()
+    found = get(url)
+    if found is None:
+        raise FileNotFoundError(url)
+    return found.decode()
 
 
 def partial_url(folder: str, row: int, col: int) -> str:
@@ -129,11 +118,7 @@ def partial_url(folder: str, row: int, col: int) -> str:
 
 def finished(folder: str) -> set[str]:
     """Return the names of the partial results that are there."""
-    if not exists(folder):
-        return set()
-    fs, path = fsspec.core.url_to_fs(folder)
-    names = (str(p).rsplit("/", 1)[-1] for p in fs.ls(path, detail=False))
-    return {name for name in names if name.endswith(".json")}
+    return {name for name in names(folder) if name.endswith(".json")}
 
 
 def read_all(folder: str) -> Partial:
@@ -142,11 +127,3 @@ def read_all(folder: str) -> Partial:
     for name in sorted(finished(folder)):
         out.add(Partial.from_json(json.loads(read_text(join(folder, name)))))
     return out
-
-
-def folders(parent: str) -> list[str]:
-    """Return the names of all that lies directly below a place."""
-    if not exists(parent):
-        return []
-    fs, path = fsspec.core.url_to_fs(parent)
-    return sorted(str(p).rstrip("/").rsplit("/", 1)[-1] for p in fs.ls(path, detail=False))

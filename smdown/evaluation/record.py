@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smdown.cubes import Cube, exists, open_cube
+from smdown.cubes import Cube, exists, get, join, names, open_cube
 from smdown.errors import SmdownError
 from smdown.evaluation.job import EvaluateJob, LayerInput, job_from_json
 
@@ -24,8 +25,8 @@ class Record:
 
     Parameters
     ----------
-    path : Path
-        The project directory.
+    url : str
+        The project directory: a folder or fsspec URL.
     metrics, run, sensitivity : dict
         As on disk, empty where absent.
     bundles, histories : dict
@@ -36,7 +37,7 @@ class Record:
         What was evaluated.
     """
 
-    path: Path
+    url: str
     metrics: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
     sensitivity: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +50,7 @@ class Record:
     @cached_property
     def mosaic(self) -> Cube | None:
         """The mosaic."""
-        return self.cube(self.job.mosaic_url if self.job else str(self.path / "mosaic.zarr"))
+        return self.cube(self.job.mosaic_url if self.job else join(self.url, "mosaic.zarr"))
 
     def cube(self, url: str | None) -> Cube | None:
         """Return a cube, or None where it is not there or cannot be read."""
@@ -109,31 +110,30 @@ def number(value: Any) -> float:
 
 def load_record(workdir: str | Path) -> Record:
     """Read whatever a project directory holds."""
-    path = Path(workdir)
-    models = sorted(p for p in (path / "models").glob("*") if p.is_dir())
-    job = _json(path / "evaluation" / "job.json")
+    url = str(workdir)
+    models = {name: join(url, "models", name) for name in names(join(url, "models"))}
+    job = _json(join(url, "evaluation", "job.json"))
     return Record(
-        path,
-        _json(path / "evaluation" / "metrics.json"),
-        _json(path / "run.json"),
-        _json(path / "evaluation" / "sensitivity.json"),
-        {m.name: _json(m / "bundle.json") for m in models},
-        {m.name: history for m in models if (history := _json(m / "history.json"))},
-        _csv(path / "evaluation" / "matchups.csv"),
-        _csv(path / "evaluation" / "stations.csv"),
+        url,
+        _json(join(url, "evaluation", "metrics.json")),
+        _json(join(url, "run.json")),
+        _json(join(url, "evaluation", "sensitivity.json")),
+        {name: bundle for name, place in models.items() if (bundle := _json(join(place, "bundle.json")))},
+        {name: history for name, place in models.items() if (history := _json(join(place, "history.json")))},
+        _csv(join(url, "evaluation", "matchups.csv")),
+        _csv(join(url, "evaluation", "stations.csv")),
         job_from_json(job) if job else None,
     )
 
 
-def _json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    data = json.loads(path.read_text(encoding="utf-8"))
+def _json(url: str) -> dict[str, Any]:
+    data = json.loads(get(url) or b"{}")
     return data if isinstance(data, dict) else {}
 
 
-def _csv(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path) if path.exists() else pd.DataFrame()
+def _csv(url: str) -> pd.DataFrame:
+    found = get(url)
+    return pd.DataFrame() if found is None else pd.read_csv(io.BytesIO(found))
 
 
 def time_index(cube: Cube, day: str) -> int | None:

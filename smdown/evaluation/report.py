@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from smdown import __version__
+from smdown.cubes import join, put
 from smdown.evaluation import charts, sections, tables, words
 from smdown.evaluation.job import LayerInput
 from smdown.evaluation.maps import MapSet, map_set, region_text
@@ -58,13 +59,13 @@ class LayerPage:
 
 def write_report(
     workdir: str | Path, title: str = "", *, day: str | None = None, config_text: str = "", command: str = ""
-) -> Path:
+) -> str:
     """Write ``report.html`` into a project directory, from whatever is there.
 
     Parameters
     ----------
     workdir : path-like
-        Project directory (design: ``mosaic.zarr``, ``evaluation/``, ``models/``, ``run.json``).
+        Project directory or fsspec URL (design: ``mosaic.zarr``, ``evaluation/``, ``models/``, ``run.json``).
     title : str
         Heading; the project's name by default.
     day : str, optional
@@ -76,15 +77,13 @@ def write_report(
 
     Returns
     -------
-    Path
-        The page. It needs no network and no other file.
+    str
+        Its place. It needs no network and no other file.
     """
     record = load_record(workdir)
     page = _page(record, title, day, config_text, command)
-    target = record.path / "report.html"
-    temporary = target.with_name(".report.html.partial")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(target)
+    target = join(record.url, "report.html")
+    put(target, page.encode())
     return target
 
 

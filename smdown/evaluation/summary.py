@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from smdown.cubes import delete, exists, join
+from smdown.cubes import delete, exists, join, names
 from smdown.errors import IncompleteError
 from smdown.evaluation import partials
 from smdown.evaluation.consistency import Mass, Seams
@@ -151,6 +151,6 @@ def _forget_other_jobs(job: EvaluateJob) -> None:
     """Remove partial results of earlier jobs and of earlier states of the mosaic."""
     keep = job.partials_url.rsplit("/", 1)[-1]
     parent = join(job.out_url, "partials")
-    for name in partials.folders(parent):
+    for name in names(parent):
         if name != keep:
             delete(join(parent, name))

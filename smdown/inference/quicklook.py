@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from pyproj import CRS, Transformer
 
-from smdown.cubes import Cube, Variable, open_cube
+from smdown.cubes import Cube, Variable, open_cube, put
 from smdown.grid import RasterGrid
 from smdown.inference.export import find, shards
 
@@ -63,8 +63,9 @@ def quicklook(mosaic_url: str, variable: str, day: str, path: str | Path, *, lar
     kind = "mean" if described.is_float else "union"
     shown = f"{metres:.0f} m pixels" + (f", each dot the {kind} of {step} x {step}" if step > 1 else "")
     _titles(figure, described.long_name or described.name, f"{day}   {shown}")
-    with fsspec.open(str(path), "wb", auto_mkdir=True) as file:
-        FigureCanvasAgg(figure).print_png(file, metadata={"Software": "smdown"})
+    png = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": "smdown"})
+    put(str(path), png.getvalue())
     return str(path)
 
 

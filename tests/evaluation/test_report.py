@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from html.parser import HTMLParser
 
 import numpy as np
@@ -58,7 +59,7 @@ def evaluated(project, job=None):
 
 
 def page_of(project, **options):
-    return Page(write_report(project.path, **options).read_text())
+    return Page(Path(write_report(project.path, **options)).read_text())
 
 
 def write(path, data):
@@ -128,13 +129,13 @@ def test_the_page_does_without_truth_stations_members_and_second_layer(project):
 
 
 def test_a_project_without_results_has_a_page_too(tmp_path):
-    assert "no mosaic" in Page(write_report(tmp_path, "Empty").read_text()).words
+    assert "no mosaic" in Page(Path(write_report(tmp_path, "Empty")).read_text()).words
 
 
 def test_names_from_outside_cannot_inject_markup(project):
     evaluated(project)
     write(project.path / "run.json", {"command": "<script>alert(1)</script>", "versions": {"<b>": "<i>"}})
-    text = write_report(project.path, "<img src=x>").read_text()
+    text = Path(write_report(project.path, "<img src=x>")).read_text()
     assert "<script>alert" not in text
     assert "<img src=x>" not in text
     assert "<b>" not in text.split("Provenance</h2>")[1].split("<dl")[0]

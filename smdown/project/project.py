@@ -1,4 +1,4 @@
-"""A project: its configuration, its directory, and its stages as plain calls."""
+"""One region, period and set of sources, and everything that is made of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fsspec
-import yaml
-
 from smdown import cubes, evaluation, features, inference, sources, training
 from smdown.config import ProjectConfig, load_config
-from smdown.errors import ConfigError, IncompleteError
+from smdown.errors import IncompleteError
 from smdown.features.config import Resampling
-from smdown.grid import nominal_ratio
 from smdown.identity import fingerprint
 from smdown.plan import Plan
+from smdown.project import jobs, results
 from smdown.runlog import RunLog, read_json
 from smdown.runtime import Bar, Outcome, Progress, execute, open_progress
 
@@ -93,6 +90,11 @@ class Project:
         return self.url("mosaic.zarr")
 
     @property
+    def members_url(self) -> str | None:
+        """Every network's own map, if they are kept."""
+        return self.url("members.zarr") if self.config.prediction.members else None
+
+    @property
     def bundle_url(self) -> str:
         """The trained ensemble."""
         return self.url("models", self.config.name)
@@ -113,14 +115,7 @@ class Project:
     @cached_property
     def ingest_context(self) -> sources.IngestContext:
         """What every reader is told."""
-        period = self.config.period
-        return sources.IngestContext(
-            nested=self.config.grid,
-            start=period.start.isoformat(),
-            end=period.end.isoformat(),
-            out=self.url("sources"),
-            lead_days=self.spec.lead_days,
-        )
+        return jobs.ingest_context(self)
 
     @cached_property
     def spec(self) -> features.FeatureSpec:
@@ -132,10 +127,24 @@ class Project:
     @cached_property
     def layers(self) -> tuple[training.Layer, ...]:
         """What is downscaled."""
-        return tuple(
-            training.Layer(name, layer.source, layer.variable, layer.units, layer.valid_range)
-            for name, layer in self.config.layers.items()
-        )
+        return jobs.layers(self)
+
+    @cached_property
+    def train_context(self) -> training.TrainContext:
+        """What training is told."""
+        return jobs.train_context(self)
+
+    @property
+    def predict_job(self) -> inference.PredictJob:
+        """What a prediction task is told."""
+        return jobs.predict_job(self)
+
+    @cached_property
+    def evaluate_job(self) -> evaluation.EvaluateJob:
+        """What an evaluation is told."""
+        return jobs.evaluate_job(self)
+
+    # -- what results are signed with --------------------------------------------------------------------------------
 
     @cached_property
     def identity(self) -> str:
@@ -158,6 +167,13 @@ class Project:
         """Fingerprint of the trained ensemble."""
         layers = {name: layer.model_dump(mode="json") for name, layer in self.config.layers.items()}
         return fingerprint(self.features_identity, self.config.training.model_dump(mode="json"), layers)
+
+    @property
+    def mosaic_identity(self) -> str:
+        """Fingerprint of the map."""
+        layers = {name: layer.model_dump(mode="json") for name, layer in self.config.layers.items()}
+        prediction = self.config.prediction.model_dump(mode="json")
+        return fingerprint(self.features_identity, self.bundle.digest, layers, prediction, self.config.mapped_days)
 
     # -- stages ----------------------------------------------------------------------------------------------------
 
@@ -234,8 +250,8 @@ class Project:
         return read_json(cubes.join(self.bundle_url, "origin.json")).get("fingerprint") == self.bundle_identity
 
     def _mark_trained(self) -> None:
-        with fsspec.open(cubes.join(self.bundle_url, "origin.json"), "w") as file:
-            json.dump({"fingerprint": self.bundle_identity, "project": self.config.name}, file)
+        origin = {"fingerprint": self.bundle_identity, "project": self.config.name}
+        cubes.put(cubes.join(self.bundle_url, "origin.json"), json.dumps(origin).encode())
 
     def predict(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Map the ensemble over the tiles."""
@@ -268,80 +284,6 @@ class Project:
     def _execute(self, plan: Plan, client: Client | None, progress: Progress | None) -> Outcome:
         return execute(plan, client, progress or open_progress(quiet=True))
 
-    # -- what each stage is told -----------------------------------------------------------------------------------
-
-    @cached_property
-    def train_context(self) -> training.TrainContext:
-        """What training is told."""
-        label = self.config.training.label("stations")
-        return training.TrainContext(
-            spec=self.spec,
-            cells=self.config.grid.cells,
-            layers=self.layers,
-            days=self.config.period.days,
-            sources_url=self.url("sources"),
-            stations_url=None if label is None else self.url("sources", f"{label.source}.zarr"),
-            out=self.bundle_url,
-            lattice=self.config.grid.lattice,
-        )
-
-    @property
-    def predict_job(self) -> inference.PredictJob:
-        """What a prediction task is told."""
-        prediction = self.config.prediction
-        return inference.PredictJob(
-            spec=self.spec,
-            bundle_url=self.bundle_url,
-            mosaic_url=self.mosaic_url,
-            members_url=self.url("members.zarr") if prediction.members else None,
-            grid=self.config.grid,
-            cells_per_tile=prediction.cells_per_tile,
-            layers=tuple(
-                inference.LayerJob(
-                    name=name,
-                    source=layer.source,
-                    variable=layer.variable,
-                    units=layer.units,
-                    long_name=layer.long_name or name,
-                    standard_name=layer.standard_name,
-                    valid_range=layer.valid_range,
-                    uncertainty=layer.uncertainty,
-                )
-                for name, layer in self.config.layers.items()
-            ),
-            days=self.config.mapped_days,
-            constraint=prediction.constraint,
-        )
-
-    @property
-    def mosaic_identity(self) -> str:
-        """Fingerprint of the map."""
-        layers = {name: layer.model_dump(mode="json") for name, layer in self.config.layers.items()}
-        prediction = self.config.prediction.model_dump(mode="json")
-        return fingerprint(self.features_identity, self.bundle.digest, layers, prediction, self.config.mapped_days)
-
-    @cached_property
-    def evaluate_job(self) -> evaluation.EvaluateJob:
-        """What an evaluation is told."""
-        config = self.config
-        return evaluation.EvaluateJob(
-            mosaic_url=self.mosaic_url,
-            grid=config.grid,
-            layers=tuple(
-                evaluation.LayerInput(
-                    name, self.url("sources", f"{layer.source}.zarr"), layer.variable, layer.long_name, layer.units
-                )
-                for name, layer in config.layers.items()
-            ),
-            days=config.mapped_days,
-            cells_per_tile=config.prediction.cells_per_tile,
-            out_url=self.url("evaluation"),
-            members_url=self.url("members.zarr") if config.prediction.members else None,
-            truth_url=config.evaluation.truth,
-            stations_url=self.stations_url,
-            held_out=tuple(self.bundle.card.splits.held_out_stations) if self.stations_url else None,
-        )
-
     # -- results ---------------------------------------------------------------------------------------------------
 
     @property
@@ -352,9 +294,7 @@ class Project:
     @property
     def mosaic(self) -> xr.Dataset:
         """The map, lazily."""
-        import xarray as xr
-
-        return xr.open_zarr(self.mosaic_url)
+        return results.mosaic(self)
 
     def features(self, resolution: int = 30, days: Sequence[str] | None = None) -> xr.Dataset:
         """Return the drivers on one of the nested grids, lazily.
@@ -371,8 +311,7 @@ class Project:
         xarray.Dataset
             ``(y, x)`` and ``(time, y, x)`` float32; nothing is computed yet.
         """
-        grid = self.config.grid.at(nominal_ratio(self.config.grid.lattice, resolution))
-        return features.lazy_dataset(self.spec, grid, tuple(days or self.config.mapped_days))
+        return results.drivers(self, resolution, days)
 
     def resample(
         self, name: str, resolution: int = 30, *, variables: Sequence[str] | None = None, method: Resampling = "auto"
@@ -390,27 +329,20 @@ class Project:
         method : {"auto", "cubic", "average", "bilinear", "nearest", "mode"}
             Kernel of the resampling.
         """
-        known = tuple(self.source_configs)
-        if name not in known:
-            raise ConfigError(f"got the source {name!r}; the project has {', '.join(known)}")
-        grid = self.config.grid.at(nominal_ratio(self.config.grid.lattice, resolution))
-        return features.lazy_source(self.url("sources", f"{name}.zarr"), grid, names=variables, method=method)
+        return results.resampled(self, name, resolution, variables, method)
 
     @property
     def quicklook_urls(self) -> list[str]:
         """One picture a layer, of the last mapped day."""
-        return [self.url("quicklooks", f"{layer.name}_{self.config.mapped_days[-1]}.png") for layer in self.layers]
+        return results.quicklook_urls(self)
 
     def write_quicklooks(self) -> None:
         """Draw the last mapped day of every layer."""
-        for layer, place in zip(self.layers, self.quicklook_urls, strict=True):
-            inference.quicklook(self.mosaic_url, layer.name, self.config.mapped_days[-1], place)
+        results.write_quicklooks(self)
 
     def write_report(self) -> str:
         """Write ``report.html`` and return its place."""
-        text = yaml.safe_dump(self.config.model_dump(mode="json", exclude_unset=True), sort_keys=False)
-        evaluation.write_report(self.workdir, title=self.config.title or self.config.name, config_text=text)
-        return self.url("report.html")
+        return results.write_report(self)
 
     def export(
         self, out: str | Path, *, layer: str | None = None, day: str | None = None, crs: str | None = None
@@ -422,13 +354,7 @@ class Project:
         ConfigError
             If the map has no such layer or day.
         """
-        layer, day = layer or self.layers[0].name, day or self.config.mapped_days[-1]
-        if day not in self.config.mapped_days:
-            raise ConfigError(
-                f"got the day {day}, which is not mapped; choose one of {', '.join(self.config.mapped_days)}"
-            )
-        inference.export_cog(self.mosaic_url, layer, day, str(out), crs=crs)
-        return str(out)
+        return results.export(self, out, layer, day, crs)
 
 
 def _say_notes(name: str, notes: Sequence[str], progress: Progress) -> None:

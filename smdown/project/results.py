@@ -1,0 +1,72 @@
+"""What a project hands out: its map, drivers and sources as lazy datasets, pictures, the report, files to give away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import xarray as xr
+import yaml
+
+from smdown import cubes, evaluation, features, inference
+from smdown.errors import ConfigError
+from smdown.features.config import Resampling
+from smdown.grid import NestedGrid, nominal_ratio
+
+if TYPE_CHECKING:
+    from smdown.project.project import Project
+
+
+def mosaic(project: Project) -> xr.Dataset:
+    """Return the map, lazily."""
+    return xr.open_zarr(cubes.zarr_store(project.mosaic_url, read_only=True))
+
+
+def drivers(project: Project, resolution: int, days: Sequence[str] | None) -> xr.Dataset:
+    """Return the drivers on one of the nested grids, lazily."""
+    return features.lazy_dataset(project.spec, _grid(project, resolution), tuple(days or project.config.mapped_days))
+
+
+def resampled(
+    project: Project, name: str, resolution: int, variables: Sequence[str] | None, method: Resampling
+) -> xr.Dataset:
+    """Return an ingested source on one of the nested grids, lazily."""
+    known = tuple(project.source_configs)
+    if name not in known:
+        raise ConfigError(f"got the source {name!r}; the project has {', '.join(known)}")
+    url = project.url("sources", f"{name}.zarr")
+    return features.lazy_source(url, _grid(project, resolution), names=variables, method=method)
+
+
+def _grid(project: Project, resolution: int) -> NestedGrid:
+    grid = project.config.grid
+    return grid.at(nominal_ratio(grid.lattice, resolution))
+
+
+def quicklook_urls(project: Project) -> list[str]:
+    """Return the places of the pictures: one a layer, of the last mapped day."""
+    day = project.config.mapped_days[-1]
+    return [project.url("quicklooks", f"{layer.name}_{day}.png") for layer in project.layers]
+
+
+def write_quicklooks(project: Project) -> None:
+    """Draw the last mapped day of every layer."""
+    for layer, place in zip(project.layers, quicklook_urls(project), strict=True):
+        inference.quicklook(project.mosaic_url, layer.name, project.config.mapped_days[-1], place)
+
+
+def write_report(project: Project) -> str:
+    """Write ``report.html`` and return its place."""
+    text = yaml.safe_dump(project.config.model_dump(mode="json", exclude_unset=True), sort_keys=False)
+    return evaluation.write_report(project.workdir, title=project.config.title or project.config.name, config_text=text)
+
+
+def export(project: Project, out: str | Path, layer: str | None, day: str | None, crs: str | None) -> str:
+    """Write one layer and day as a cloud-optimised GeoTIFF."""
+    days = project.config.mapped_days
+    layer, day = layer or project.layers[0].name, day or days[-1]
+    if day not in days:
+        raise ConfigError(f"got the day {day}, which is not mapped; choose one of {', '.join(days)}")
+    inference.export_cog(project.mosaic_url, layer, day, str(out), crs=crs)
+    return str(out)
