@@ -69,23 +69,30 @@ def _stages(
 ) -> None:
     from smdown.project import open_project
     from smdown.runtime import load_profile, open_client, open_progress
+    from smdown.training.devices import Devices
+    from smdown.training.ranks import world
 
     profile = load_profile(cluster)
     project = open_project(config, workdir=workdir, overrides=sets or ())
+    project.devices = Devices(**profile.training.model_dump())
     if strict:
         project.ingest_context = replace(project.ingest_context, strict=True)
-    progress = open_progress()
-    with open_client(profile) as client:
+    first = world().rank == 0
+    progress = open_progress(quiet=not first)
+    with open_client(load_profile("serial") if names == ("train",) else profile) as client:
         project.run(names, client=client, progress=progress, command=" ".join(["smdown", *sys.argv[1:]]))
-    _print_summary(project)
+    if first:
+        _print_summary(project, names)
 
 
-def _print_summary(project: Any) -> None:
-    from smdown.tables import look_at, metrics_tables, stage_table
+def _print_summary(project: Any, stages: tuple[str, ...]) -> None:
+    from smdown.tables import look_at, metrics_tables, quality_table, stage_table
 
     console = Console()
-    for table in (stage_table(project), *metrics_tables(project)):
-        console.print(table)
+    quality = quality_table(project) if "ingest" in stages else None
+    for table in (quality, stage_table(project), *metrics_tables(project)):
+        if table is not None:
+            console.print(table)
     for what, place in look_at(project):
         console.print(f"{what:<12} {place}", highlight=False, soft_wrap=True)
 
@@ -131,6 +138,34 @@ def plan(config: Config, cluster: ClusterOption = None, workdir: Workdir = None,
     console = Console()
     for table in plan_tables(project, load_profile(cluster)):
         console.print(table)
+
+
+@app.command()
+def fetch(
+    config: Config,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="SMAP source; repeatable. (default: all of them)")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder. (default: where the source's path points)")] = None,
+    version: Annotated[
+        str | None, typer.Option("--product-version", help="As in 008. (default: the newest known)")
+    ] = None,
+    sets: Set = None,
+) -> None:
+    """Download the SMAP files that the sources lack, from NASA's archive (needs an Earthdata login)."""
+    from smdown.project import open_project
+    from smdown.runtime import open_progress
+    from smdown.sources.fetch import fetch as fetch_files
+    from smdown.sources.fetch import find_wanted
+
+    project = open_project(config, overrides=sets or ())
+    configs, context = project.source_configs, project.ingest_context
+    auth, wanted = find_wanted(configs, context, names=source or (), out=out, version=version)
+    for need in wanted:
+        typer.echo(str(need))
+    with open_progress().stage("fetch", sum(len(need.missing) for need in wanted)) as bar:
+        came = fetch_files(auth, wanted, _teller(bar))
+    typer.echo(f"fetched {came} files")
 
 
 @app.command()

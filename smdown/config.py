@@ -80,6 +80,11 @@ class ExtentConfig(_Model):
 
     def _window_of_bbox(self, lattice: Lattice) -> Window:
         west, south, east, north = self.bbox or (0.0, 0.0, 0.0, 0.0)
+        if west > east or max(abs(west), abs(east)) > 180.0:
+            raise ConfigError(
+                f"got the extent bbox {list(self.bbox or ())}, over the antimeridian, where {lattice.name} ends; "
+                "make a project of each side, with longitudes from -180 to 180"
+            )
         transformer = Transformer.from_crs("EPSG:4326", lattice.crs, always_xy=True)
         (x0, x1), (y0, y1) = transformer.transform([west, east], [north, south])
         return Window(
@@ -125,6 +130,10 @@ class EvaluationConfig(_Model):
     truth: str | None = Field(None, description="Cube with a fine reference on the same grid.")
     stations: str | None = Field(None, description="Source that holds stations.")
     sensitivity: bool = Field(True, description="Whether drivers are ranked by permutation.")
+    baselines: bool = Field(
+        False,
+        description="Whether linear regression and gradient boosting are fitted to the same samples and mapped too.",
+    )
 
 
 class ProjectConfig(_Model):
@@ -169,6 +178,12 @@ class ProjectConfig(_Model):
         _check_names("layers", (layer.source for layer in self.layers.values()), self.sources)
         _check_names("features.drivers", self.features.source_names, self.sources)
         _check_names("training.labels", (label.source for label in self.training.labels), self.sources)
+        for label in self.training.labels:
+            if unknown := set(label.variables) - set(self.layers):
+                raise ConfigError(
+                    f"training.labels: got variables for {', '.join(sorted(unknown))}, "
+                    f"which are not among layers ({', '.join(self.layers)})"
+                )
         if self.evaluation.stations is not None:
             _check_names("evaluation.stations", (self.evaluation.stations,), self.sources)
         check_no_leak({label.source for label in self.training.labels}, set(self.features.source_names))

@@ -13,6 +13,7 @@ import yaml
 from smdown.cubes.store import is_local, local_path
 from smdown.errors import ConfigError
 from smdown.runtime import Progress
+from smdown.training.baselines import baselines_available
 from smdown.twin import make_twin
 
 STATIONS = 60
@@ -83,6 +84,8 @@ def project_of(inputs: Path) -> dict[str, Any]:
     project["prediction"] = project["prediction"] | {"days": late[::-step][:MAPPED_DAYS][::-1]}
     project["prediction"].pop("every", None)
     project["evaluation"] = project["evaluation"] | {"truth": str(inputs / "truth.zarr")}
+    if not baselines_available():
+        project["evaluation"]["baselines"] = False
     return project
 
 

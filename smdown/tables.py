@@ -14,10 +14,13 @@ from smdown.grid import nominal_ratio
 from smdown.inference.memory import Needs, task_bytes
 from smdown.runlog import read_json
 from smdown.runtime import Profile
+from smdown.sources.quality import COLUMNS, quality_reports, quality_rows
 
 if TYPE_CHECKING:
     from smdown.project import Project
 
+REASONS_SHOWN = 10
+"""Files set aside whose reasons the console shows."""
 _MEMBERS = ("coarse_nearest", "coarse_cubic", "dnn", "cnn", "lstm", "ensemble")
 
 
@@ -35,6 +38,24 @@ def stage_table(project: Project) -> Table:
             f"{stage['mpx_s']:.2f}" if stage["pixels"] else "",
             f"{stage['bytes_peak'] / 2**30:.2f}" if stage["bytes_peak"] else "",
         )
+    return table
+
+
+def quality_table(project: Project) -> Table | None:
+    """Return what the ingest found in each source, None before any; files set aside stand below with their reasons."""
+    reports = quality_reports(project.url("sources"), list(project.config.sources))
+    if not reports:
+        return None
+    table = Table(title="Inputs", title_justify="left", caption_justify="left")
+    right = {"files", "set aside", "valid", "min", "max"}
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column == "histogram")
+    for row in quality_rows(reports):
+        table.add_row(*row)
+    reasons = [f"{report.source}: {reason}" for report in reports for reason in report.set_aside.values()]
+    if reasons:
+        more = [f"and {len(reasons) - REASONS_SHOWN} more"] if len(reasons) > REASONS_SHOWN else []
+        table.caption = "\n".join(["Set aside:", *reasons[:REASONS_SHOWN], *more])
     return table
 
 

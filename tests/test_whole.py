@@ -46,10 +46,12 @@ def test_metrics_keep_their_contract(done):
     layers = json.loads((work / "evaluation" / "metrics.json").read_text())["layers"]
     assert set(layers) == {"sm_surface", "sm_rootzone"}
     for references in layers.values():
-        for member in ("dnn", "cnn", "lstm", "ensemble", "coarse_nearest", "coarse_cubic"):
+        coarse, models = ("coarse_nearest", "coarse_cubic"), ("linear", "gradient_boosting")
+        for member in ("dnn", "cnn", "lstm", "ensemble", "mean", *models, *coarse):
             found = references["truth"][member]
-            assert {"n", "r", "bias", "rmse", "ubrmse", "r_within_cell"} <= set(found)
-            assert 0 < found["rmse"] < 0.2
+            assert {"n", "r", "bias", "rmse", "ubrmse", "r_within_cell", "crps"} <= set(found)
+            assert 0 < found["crps"] < found["rmse"] < 0.2
+            assert ("coverage_90" in found) == (member not in coarse)
 
 
 def test_coarse_means_and_bounds_hold_on_disk(done):

@@ -5,10 +5,10 @@ from smdown.cubes.create import create_cube
 from smdown.cubes.cube import Cube
 from smdown.cubes.layout import CubeSpec, Variable
 from smdown.cubes.opening import open_cube
-from smdown.cubes.store import delete, exists, get, join, names, put, zarr_store
+from smdown.cubes.store import delete, exists, get, join, put
 from smdown.cubes.verify import verify
 
 __all__ = [
-    "Cube", "CubeSpec", "Variable", "append_times", "create_cube", "delete", "exists", "get", "join", "names",
-    "open_cube", "put", "verify", "zarr_store",
+    "Cube", "CubeSpec", "Variable", "append_times", "create_cube", "delete", "exists", "get", "join", "open_cube",
+    "put", "verify",
 ]  # fmt: skip

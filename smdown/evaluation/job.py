@@ -10,7 +10,7 @@ from typing import Any
 from smdown.cubes import exists, join, open_cube
 from smdown.grid import Lattice, NestedGrid, Window
 
-VERSION = 1
+VERSION = 2
 """Version of the partial results; changing what they hold changes it."""
 
 
@@ -66,6 +66,8 @@ class EvaluateJob:
         Stations as the ``ismn`` and ``stations_csv`` sources leave them.
     held_out : tuple of str, optional
         Stations that training never saw; None if it saw none at all, so that all of them are independent.
+    baselines_url : str, optional
+        Cube with ``<layer>_<baseline>``: maps of simpler models from the same drivers.
     """
 
     mosaic_url: str
@@ -78,6 +80,7 @@ class EvaluateJob:
     truth_url: str | None = None
     stations_url: str | None = None
     held_out: tuple[str, ...] | None = None
+    baselines_url: str | None = None
 
     @property
     def partials_url(self) -> str:
@@ -107,7 +110,8 @@ def job_from_json(data: dict[str, Any]) -> EvaluateJob:
 
 def fingerprint(job: EvaluateJob) -> str:
     """Return a short name for all that determines the partial results: the job and the state of its cubes."""
-    state = [VERSION, job.as_json(), *(cube_state(url) for url in (job.mosaic_url, job.members_url, job.truth_url))]
+    urls = (job.mosaic_url, job.members_url, job.truth_url, job.baselines_url)
+    state = [VERSION, job.as_json(), *(cube_state(url) for url in urls)]
     return f"{zlib.crc32(json.dumps(state, sort_keys=True).encode()):08x}"
 
 

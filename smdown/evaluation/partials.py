@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from smdown.cubes import get, join, names, put
+from smdown.cubes import get, join, put
+from smdown.cubes.store import names
 from smdown.evaluation.consistency import Mass, Seams
+from smdown.evaluation.resampled import Blocks
 from smdown.evaluation.stats import Comparison
 
 
@@ -28,6 +30,8 @@ class Partial:
         Joint histogram of truth and ensemble, by layer: count by ``"<truth bin>,<estimate bin>"``.
     matchups : list of dict
         One row per station, layer and day.
+    errors : dict
+        Pixels and squared errors against the truth, by layer and member: by block of cells, for the bootstrap.
     """
 
     truth: dict[tuple[str, str, str], Comparison] = field(default_factory=lambda: defaultdict(Comparison))
@@ -35,6 +39,7 @@ class Partial:
     seams: dict[tuple[str, str], Seams] = field(default_factory=lambda: defaultdict(Seams))
     scatter: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
     matchups: list[dict[str, Any]] = field(default_factory=list)
+    errors: dict[tuple[str, str], Blocks] = field(default_factory=lambda: defaultdict(Blocks))
 
     def add(self, other: Partial) -> None:
         """Take in the results of other tiles."""
@@ -48,6 +53,8 @@ class Partial:
             for bins, count in counts.items():
                 self.scatter[layer][bins] += count
         self.matchups.extend(other.matchups)
+        for member, blocks in other.errors.items():
+            self.errors[member].add(blocks)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON; floats keep every bit."""
@@ -57,6 +64,7 @@ class Partial:
             "seams": [[*key, *_values(value)] for key, value in self.seams.items()],
             "scatter": self.scatter,
             "matchups": self.matchups,
+            "errors": [[*key, value.as_json()] for key, value in self.errors.items()],
         }
 
     @classmethod
@@ -69,6 +77,7 @@ class Partial:
         for layer, counts in data["scatter"].items():
             out.scatter[layer].update(counts)
         out.matchups.extend(data["matchups"])
+        out.errors.update({(r[0], r[1]): Blocks.from_json(r[2]) for r in data["errors"]})
         return out
 
 

@@ -27,6 +27,7 @@ class Reader:
         self.job = job
         self.mosaic = open_cube(job.mosaic_url)
         self.members = open_cube(job.members_url) if job.members_url else None
+        self.baselines = open_cube(job.baselines_url) if job.baselines_url else None
         self.truth = open_cube(job.truth_url) if job.truth_url else None
         self.coarse_cubes = {url: open_cube(url) for url in {layer.coarse_url for layer in job.layers}}
         self.stations: Stations | None = None
@@ -43,8 +44,13 @@ class Reader:
         found = read_window(cube, layer.coarse_variable, grid, cells, day)
         return np.full(cells.shape, np.nan, dtype=np.float32) if found is None else found
 
-    def members_of(self, layer: LayerInput) -> list[str]:
-        """Return the members that have a map of their own of this layer."""
+    def models_of(self, layer: LayerInput) -> list[tuple[Cube, str]]:
+        """Return the networks, then the baselines, that have a map of their own of this layer, and its cube."""
+        cubes = [cube for cube in (self.members, self.baselines) if cube is not None]
+        return [(cube, name) for cube in cubes for name in member_names(cube, layer.name, self.job.layers)]
+
+    def networks_of(self, layer: LayerInput) -> list[str]:
+        """Return the networks that have a map of their own of this layer."""
         return [] if self.members is None else member_names(self.members, layer.name, self.job.layers)
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from smdown.cubes import Cube, exists, get, join, names, open_cube
+from smdown.cubes import Cube, exists, get, join, open_cube
+from smdown.cubes.store import names
 from smdown.errors import SmdownError
 from smdown.evaluation.job import EvaluateJob, LayerInput, job_from_json
 

@@ -16,6 +16,8 @@ from markupsafe import Markup
 from smdown import __version__
 from smdown.cubes import join, put
 from smdown.evaluation import charts, sections, tables, words
+from smdown.evaluation.choice import choices
+from smdown.evaluation.inputs import input_pages
 from smdown.evaluation.job import LayerInput
 from smdown.evaluation.maps import MapSet, map_set, region_text
 from smdown.evaluation.record import Record, load_record
@@ -101,7 +103,9 @@ def _page(record: Record, title: str, day: str | None, config_text: str, command
         layers=layers,
         sensitivity=sections.sensitivity_blocks(record),
         agreement=sections.agreement_text(record),
+        choices=choices(record),
         curves=sections.learning_curves(record),
+        inputs=input_pages(record.url),
         weights=tables.weight_rows(record),
         stages=tables.stage_rows(record),
         provenance=tables.provenance(record),

@@ -164,6 +164,6 @@ def _lines(data: Any) -> dict[str, list[float]]:
     wanted = {
         k: [number(v) for v in values]
         for k, values in columns.items()
-        if k not in ("epoch", "step", "learning_rate", "seconds")
+        if k not in ("epoch", "step", "learning_rate", "seconds", "samples_per_second", "waiting")
     }
     return {k.replace("_", " "): v for k, v in wanted.items() if any(math.isfinite(x) for x in v)}

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from pyproj import Transformer
 
-from smdown.evaluation.stats import Z_90, Moments, correlation
+from smdown.evaluation.stats import Z_90, Moments, correlation, gaussian_crps
 from smdown.grid import NestedGrid, Window
 
 KEYS = ("station", "network", "layer", "day", "held_out", "cell", "observed", "std")
@@ -124,7 +124,7 @@ def in_window(stations: Iterable[Station], window: Window) -> list[Station]:
 
 def members_of(table: pd.DataFrame) -> list[str]:
     """Return the columns of a matchup table that hold estimates, in order."""
-    return [str(c) for c in table.columns if c not in KEYS]
+    return [str(c) for c in table.columns if c not in KEYS and not str(c).endswith("_std")]
 
 
 def comparable(table: pd.DataFrame) -> pd.DataFrame:
@@ -141,11 +141,19 @@ def pooled_metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
         metrics["stations"] = int(rows["station"].nunique())
         metrics["r_within_cell"] = within_cell_correlation(rows, member)
         metrics |= _medians([station_metrics(group, member) for _, group in rows.groupby("station", sort=True)])
-        out[member] = metrics
-    known = rows.dropna(subset=["std"])
-    if len(known) and "ensemble" in out:
-        error = (known["ensemble"] - known["observed"]).abs()
-        out["ensemble"]["coverage_90"] = float((error <= Z_90 * known["std"]).mean())
+        out[member] = metrics | _scores(rows, member)
+    return out
+
+
+def _scores(rows: pd.DataFrame, member: str) -> dict[str, float]:
+    """Return ``crps``, and ``coverage_90`` where a standard deviation is stated; see `smdown.evaluation.stats`."""
+    column = "std" if member == "ensemble" else f"{member}_std"
+    error = (rows[member] - rows["observed"]).to_numpy(dtype=np.float64)
+    std = rows[column].to_numpy(dtype=np.float64) if column in rows else np.full(len(rows), np.nan)
+    out = {"crps": float(gaussian_crps(error, std).mean()) if len(rows) else math.nan}
+    known = np.isfinite(std)
+    if known.any():
+        out["coverage_90"] = float((np.abs(error[known]) <= Z_90 * std[known]).mean())
     return out
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
 Z_90 = 1.6448536269514722
 """Half width of the central 90 % interval of a normal distribution, in standard deviations."""
@@ -104,6 +105,8 @@ class Comparison:
         Sums of squares and products of the anomalies from the mean of their cell, over all cells.
     hits, intervals : int
         Pixels whose error lies inside the stated 90 % interval, and pixels that have such an interval.
+    crps : float
+        Sum of the continuous ranked probability score over all pixels.
     """
 
     total: Moments = Moments()
@@ -112,6 +115,7 @@ class Comparison:
     within_xy: float = 0.0
     hits: int = 0
     intervals: int = 0
+    crps: float = 0.0
 
     def __add__(self, other: Comparison) -> Comparison:
         return Comparison(
@@ -121,27 +125,33 @@ class Comparison:
             self.within_xy + other.within_xy,
             self.hits + other.hits,
             self.intervals + other.intervals,
+            self.crps + other.crps,
         )
 
     def metrics(self) -> dict[str, float]:
-        """Return those of all pixels, and ``r_within_cell``, ``var_ratio_within``, ``coverage_90`` if stated."""
+        """Return those of all pixels, and ``r_within_cell``, ``var_ratio_within``, ``crps``; ``coverage_90`` if stated.
+
+        Where no standard deviation is stated the score is that of a single value: the mean absolute error.
+        """
         out = self.total.metrics()
         scale = self.total.n * self.total.mean_y**2
         out["r_within_cell"] = correlation(self.within_x, self.within_y, self.within_xy, scale)
         out["var_ratio_within"] = self.within_x / self.within_y if self.within_y > 0 else math.nan
+        out["crps"] = self.crps / self.total.n if self.total.n else math.nan
         if self.intervals:
             out["coverage_90"] = self.hits / self.intervals
         return out
 
     def as_list(self) -> list[float]:
         """Return all numbers in order, for JSON."""
-        return [*astuple(self.total), self.within_x, self.within_y, self.within_xy, self.hits, self.intervals]
+        inside = (self.within_x, self.within_y, self.within_xy)
+        return [*astuple(self.total), *inside, self.hits, self.intervals, self.crps]
 
     @classmethod
     def from_list(cls, values: list[Any]) -> Comparison:
         """Return the comparison that :meth:`as_list` wrote."""
         total = Moments(int(values[0]), *values[1:7])
-        return cls(total, values[7], values[8], values[9], int(values[10]), int(values[11]))
+        return cls(total, values[7], values[8], values[9], int(values[10]), int(values[11]), values[12])
 
 
 def compare(
@@ -159,17 +169,70 @@ def compare(
     ratio : int
         Pixels along one side of a cell.
     std : ndarray, optional
-        Stated standard deviation of `x`, for the coverage of its 90 % interval.
+        Stated standard deviation of `x`, for its score and the coverage of its 90 % interval.
     """
-    cells = cell_moments(x, y, ratio).reshape(-1, 7)
-    hits = intervals = 0
-    if std is not None:
-        error = np.abs(x - y)
-        known = np.isfinite(error) & np.isfinite(std)
-        intervals = int(np.count_nonzero(known))
-        hits = int(np.count_nonzero(error[known] <= Z_90 * std[known]))
-    inside = cells[:, 3:6].sum(axis=0)
-    return Comparison(_merge_cells(cells), float(inside[0]), float(inside[1]), float(inside[2]), hits, intervals)
+    return compare_cells(cell_moments(x, y, ratio), x, y, std)
+
+
+def compare_cells(
+    cells: npt.NDArray[np.float64],
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[np.float32],
+    std: npt.NDArray[np.float32] | None = None,
+) -> Comparison:
+    """Do the same where the `cell_moments` of the fields are known already."""
+    table = cells.reshape(-1, 7)
+    hits, intervals, crps = _score(x, y, np.full((1, 1), np.nan, np.float32) if std is None else std)
+    xx, yy, xy = (float(v) for v in table[:, 3:6].sum(axis=0))
+    return Comparison(_merge_cells(table), xx, yy, xy, int(hits), int(intervals), float(crps))
+
+
+def squared_errors(cells: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the sum of squared errors of each cell, ``(row, col)``, from its moments."""
+    return np.asarray(cells[..., 6] + cells[..., 0] * (cells[..., 1] - cells[..., 2]) ** 2)
+
+
+def gaussian_crps(error: npt.NDArray[np.floating[Any]], std: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """Return the continuous ranked probability score of a normal distribution (Gneiting and Raftery 2007, eq. 21).
+
+    Parameters
+    ----------
+    error : ndarray
+        Mean minus observation.
+    std : ndarray
+        Of one shape; where it is 0 or missing the score is the absolute error.
+    """
+    error, std = np.asarray(error, dtype=np.float64), np.asarray(std, dtype=np.float64)
+    stated = std > 0
+    w = np.where(stated, error / np.where(stated, std, 1.0), 0.0)
+    density, below = np.exp(-w * w / 2) / math.sqrt(2 * math.pi), ndtr(w)
+    return np.where(stated, std * (w * (2 * below - 1) + 2 * density - 1 / math.sqrt(math.pi)), np.abs(error))
+
+
+def _sum_scores(
+    x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], std: npt.NDArray[np.float32]
+) -> tuple[int, int, float]:
+    """Return hits, intervals and the sum of the score of two fields; one missing `std` stands for none anywhere."""
+    hits, intervals, total, stated = 0, 0, 0.0, std.shape == x.shape
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            error = np.float64(x[i, j]) - np.float64(y[i, j])
+            if not math.isfinite(error):
+                continue
+            spread = np.float64(std[i, j]) if stated else math.nan
+            if math.isfinite(spread):
+                intervals += 1
+                hits += int(abs(error) <= Z_90 * spread)
+            if spread > 0:
+                w = error / spread
+                density = math.exp(-w * w / 2) / math.sqrt(2 * math.pi)
+                total += spread * (w * math.erf(w / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))
+            else:
+                total += abs(error)
+    return hits, intervals, total
+
+
+_score: Callable[..., tuple[int, int, float]] = numba.njit(nogil=True, cache=True)(_sum_scores)
 
 
 def _merge_cells(cells: npt.NDArray[np.float64]) -> Moments:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from smdown.cubes import delete, exists, join, names
+from smdown.cubes import delete, exists, join, open_cube
+from smdown.cubes.store import names
 from smdown.errors import IncompleteError
 from smdown.evaluation import partials
 from smdown.evaluation.consistency import Mass, Seams
 from smdown.evaluation.job import EvaluateJob, LayerInput
 from smdown.evaluation.partials import Partial
+from smdown.evaluation.resampled import add_intervals, errors_at_stations
 from smdown.evaluation.stations import load_stations, pooled_metrics, station_table
 from smdown.evaluation.stats import Comparison
 from smdown.evaluation.tile import BINS, EvaluateTask, run_evaluate
@@ -21,12 +23,17 @@ from smdown.plan import Plan
 BASELINE = "coarse_nearest"
 _PROCESS_BYTES = 700_000_000  # interpreter and libraries, PyTorch among them
 _BYTES_PER_PIXEL = 160  # some fifteen float32 fields of a tile at once, and float64 temporaries
+_BYTES_PER_MODEL = 8  # value and standard deviation of a pixel
+_USUAL_MODELS = 4
 
 
 def task_bytes(job: EvaluateJob) -> int:
     """Return the memory that evaluating one tile needs at most."""
     side = job.cells_per_tile * job.grid.ratio
-    return _PROCESS_BYTES + _BYTES_PER_PIXEL * side * side
+    urls = [url for url in (job.members_url, job.baselines_url) if url is not None and exists(url)]
+    models = sum(name.endswith("_std") for url in urls for name in open_cube(url).variables) / max(1, len(job.layers))
+    pixel = _BYTES_PER_PIXEL + _BYTES_PER_MODEL * max(0, int(models) - _USUAL_MODELS)
+    return _PROCESS_BYTES + pixel * side * side
 
 
 def evaluate_plan(job: EvaluateJob) -> Plan:
@@ -84,12 +91,15 @@ def _references(layer: LayerInput, whole: Partial, table: pd.DataFrame) -> dict[
     """Return the figures of a layer by reference and member."""
     out = {}
     if truth := _truth(layer, whole):
+        add_intervals(truth, {member: blocks for (name, member), blocks in whole.errors.items() if name == layer.name})
         out["truth"] = truth
     if len(table):
         own = table[table["layer"] == layer.name]
         for reference, rows in (("stations", own[own["held_out"]]), ("stations_training", own[~own["held_out"]])):
             if len(rows):
-                out[reference] = pooled_metrics(rows.dropna(axis="columns", how="all"))
+                known = rows.dropna(axis="columns", how="all")
+                out[reference] = pooled_metrics(known)
+                add_intervals(out[reference], errors_at_stations(known))
     for members in out.values():
         _add_gain(members)
     return out

@@ -18,6 +18,7 @@ COLUMNS = (
     ("r", "R", "higher"),
     ("r_within_cell", "R inside cells", "higher"),
     ("var_ratio_within", "Variance inside cells", "one"),
+    ("crps", "CRPS", "lower"),
     ("coverage_90", "90 % interval holds", "none"),
     ("rmse_gain", "RMSE gain", "none"),
 )
@@ -54,10 +55,10 @@ def member_tables(record: Record, layer: LayerInput) -> list[MemberTable]:
 
 def _member_table(reference: str, members: Mapping[str, Mapping[str, float]], layer: LayerInput) -> MemberTable:
     columns = [c for c in COLUMNS if any(math.isfinite(v.get(c[0], math.nan)) for v in members.values())]
-    networks = [m for m in members if m != "ensemble" and m not in words.BASELINES]
-    order = [m for m in ("ensemble", *networks, *words.BASELINES) if m in members]
+    networks = [m for m in members if m not in (*words.JOINED, *words.BASELINES)]
+    order = [m for m in ("ensemble", *networks, "mean", *words.BASELINES) if m in members]
     largest = {metric: max(abs(v.get(metric, 0.0)) for v in members.values()) for metric, *_ in columns}
-    for metric in ("ubrmse", "bias"):
+    for metric in ("ubrmse", "bias", "crps"):
         largest[metric] = largest.get("rmse", 1.0)  # the same number of decimals in all columns of one unit
     table = {m: {c: _text(c, members[m].get(c, math.nan), largest[c]) for c, *_ in columns} for m in order}
     best = {metric: _best(members, table, metric, rule) for metric, _, rule in columns}
@@ -69,7 +70,7 @@ def _member_table(reference: str, members: Mapping[str, Mapping[str, float]], la
     pairs = f"{words.count(stations)} stations, " if math.isfinite(stations) else ""
     unit = "pairs" if pairs else "pixels"
     caption = f"{words.name_of(reference)} ({pairs}{words.count(first.get('n', math.nan))} {unit})"
-    marked = {"rmse", "ubrmse", "bias"}
+    marked = {"rmse", "ubrmse", "bias", "crps"}
     units = words.pretty_units(layer.units)
     return MemberTable(reference, caption, [f"{h} [{units}]" if m in marked else h for m, h, _ in columns], rows)
 

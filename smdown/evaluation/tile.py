@@ -14,7 +14,7 @@ from smdown.evaluation.job import EvaluateJob, LayerInput
 from smdown.evaluation.partials import Partial, partial_url, write_json
 from smdown.evaluation.reader import Reader, first_pixel
 from smdown.evaluation.stations import Station, in_window
-from smdown.evaluation.stats import compare
+from smdown.evaluation.stats import cell_moments, compare_cells, squared_errors
 from smdown.grid import Tile, Window
 from smdown.plan import Receipt
 
@@ -22,6 +22,8 @@ BINS = 128
 """Bins of the joint histogram along each axis, over the layer's physical range."""
 
 Field = npt.NDArray[np.float32]
+Estimates = dict[str, tuple[Field, Field | None]]
+"""Value and stated standard deviation, by member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,42 +100,61 @@ def _evaluate(part: _Slice, flags: npt.NDArray[np.uint8] | None, stations: list[
     part.out.seams[layer.name, part.day] += seams_of(wide, core, tile.ratio, mosaic.spec.shard, origin)
     truth = reader.field(reader.truth, layer.name, core, part.day)
     if truth is not None or stations:
-        std = reader.field(mosaic, f"{layer.name}_std", core, part.day)
         estimates = _estimates(part, field, coarse)
         if truth is not None:
-            _compare_truth(part, estimates, truth, std)
-        part.out.matchups.extend(_matchups(part, stations, estimates, std))
+            _compare_truth(part, estimates, truth)
+        part.out.matchups.extend(_matchups(part, stations, estimates))
 
 
-def _estimates(part: _Slice, field: Field, coarse: Field) -> dict[str, Field]:
-    """Return all fields to be judged: the ensemble, its members, and the coarse product at the same pixels."""
-    reader, tile = part.reader, part.tile
-    out = {"ensemble": field}
-    for member in reader.members_of(part.layer):
-        found = reader.field(reader.members, f"{part.layer.name}_{member}", tile.core, part.day)
+def _estimates(part: _Slice, field: Field, coarse: Field) -> Estimates:
+    """Return all fields to be judged: the map, every model alone, and the coarse product at the same pixels.
+
+    With two networks or more their plain mean is one of them: it agrees with the coarse product where they do.
+    """
+    reader, tile, layer = part.reader, part.tile, part.layer
+    out: Estimates = {"ensemble": (field, reader.field(reader.mosaic, f"{layer.name}_std", tile.core, part.day))}
+    for cube, member in reader.models_of(layer):
+        found = reader.field(cube, f"{layer.name}_{member}", tile.core, part.day)
         if found is not None:
-            out[member] = found
+            out[member] = found, reader.field(cube, f"{layer.name}_{member}_std", tile.core, part.day)
+    networks = [out[member] for member in reader.networks_of(layer) if member in out]
+    if len(networks) > 1:
+        out["mean"] = _mean(networks)
     margin = baselines.MARGIN
-    out["coarse_nearest"] = baselines.nearest(coarse[margin:-margin, margin:-margin], tile.ratio)
-    out["coarse_cubic"] = baselines.cubic(coarse, tile.ratio)
+    out["coarse_nearest"] = baselines.nearest(coarse[margin:-margin, margin:-margin], tile.ratio), None
+    out["coarse_cubic"] = baselines.cubic(coarse, tile.ratio), None
     return out
 
 
-def _compare_truth(part: _Slice, estimates: dict[str, Field], truth: Field, std: Field | None) -> None:
+def _mean(networks: list[tuple[Field, Field | None]]) -> tuple[Field, Field | None]:
+    """Return the networks' mean with equal weights, and the standard deviation of their mixture."""
+    total = sum((mean for mean, _ in networks), start=np.float32(0))
+    mean = np.asarray(total / np.float32(len(networks)), dtype=np.float32)
+    variance = np.zeros_like(mean)
+    for one, std in networks:
+        if std is None:
+            return mean, None
+        variance += (std**2 + (one - mean) ** 2) / np.float32(len(networks))
+    return mean, np.sqrt(variance)
+
+
+def _compare_truth(part: _Slice, estimates: Estimates, truth: Field) -> None:
     """Compare every estimate with the truth over the pixels that all of them have."""
     known = np.isfinite(truth)
-    for estimate in estimates.values():
+    for estimate, _ in estimates.values():
         known &= np.isfinite(estimate)
     if not known.any():
         return
     reference = np.where(known, truth, np.float32(np.nan))
-    for member, estimate in estimates.items():
-        stated = std if member == "ensemble" else None
-        part.out.truth[part.layer.name, part.day, member] += compare(estimate, reference, part.tile.ratio, stated)
+    layer, ratio = part.layer.name, part.tile.ratio
+    for member, (estimate, std) in estimates.items():
+        cells = cell_moments(estimate, reference, ratio)
+        part.out.truth[layer, part.day, member] += compare_cells(cells, estimate, reference, std)
+        part.out.errors[layer, member].count(part.tile.cells, cells[..., 0], squared_errors(cells))
     if part.limits is not None:
-        counts = joint_histogram(reference[known], estimates["ensemble"][known], part.limits)
+        counts = joint_histogram(reference[known], estimates["ensemble"][0][known], part.limits)
         for bins, count in counts.items():
-            part.out.scatter[part.layer.name][bins] += count
+            part.out.scatter[layer][bins] += count
 
 
 def joint_histogram(truth: Field, estimate: Field, limits: tuple[float, float]) -> dict[str, int]:
@@ -145,9 +166,7 @@ def joint_histogram(truth: Field, estimate: Field, limits: tuple[float, float]) 
     return {f"{k // BINS},{k % BINS}": int(counts[k]) for k in np.flatnonzero(counts)}
 
 
-def _matchups(
-    part: _Slice, stations: list[Station], estimates: dict[str, Field], std: Field | None
-) -> list[dict[str, Any]]:
+def _matchups(part: _Slice, stations: list[Station], estimates: Estimates) -> list[dict[str, Any]]:
     """Return one row per station that saw something on the day: what it saw, and every estimate at its pixel."""
     job, seen, core = part.reader.job, part.reader.stations, part.tile.core
     rows: list[dict[str, Any]] = []
@@ -159,6 +178,10 @@ def _matchups(
         row: dict[str, Any] = {"station": station.name, "network": station.network, "layer": part.layer.name}
         row |= {"day": part.day, "held_out": job.held_out is None or station.name in job.held_out}
         row["cell"] = f"{station.y // job.grid.ratio},{station.x // job.grid.ratio}"
-        row |= {"observed": observed, "std": float("nan") if std is None else float(std[y, x])}
-        rows.append(row | {member: float(estimate[y, x]) for member, estimate in estimates.items()})
+        row |= {"observed": observed, "std": float("nan")}
+        for member, (estimate, std) in estimates.items():
+            row[member] = float(estimate[y, x])
+            if std is not None:
+                row["std" if member == "ensemble" else f"{member}_std"] = float(std[y, x])
+        rows.append(row)
     return rows

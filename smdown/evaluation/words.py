@@ -17,12 +17,18 @@ _RAISED = str.maketrans(
     "\N{SUPERSCRIPT THREE}\N{SUPERSCRIPT FOUR}\N{SUPERSCRIPT FIVE}\N{SUPERSCRIPT SIX}"
     "\N{SUPERSCRIPT SEVEN}\N{SUPERSCRIPT EIGHT}\N{SUPERSCRIPT NINE}",
 )
-BASELINES = ("coarse_nearest", "coarse_cubic")
+BASELINES = ("linear", "gradient_boosting", "coarse_nearest", "coarse_cubic")
+"""What the map is held against, simpler models and the coarse product."""
+JOINED = ("ensemble", "mean")
+"""Estimates made of all networks."""
 NAMES = {
     "ensemble": "Ensemble (the map)",
     "dnn": "DNN",
     "cnn": "CNN",
     "lstm": "LSTM",
+    "mean": "Plain mean of the networks",
+    "linear": "Linear regression",
+    "gradient_boosting": "Gradient boosting",
     "coarse_nearest": "Coarse value as it is",
     "coarse_cubic": "Coarse, cubic interpolation",
     "truth": "Fine truth",
@@ -179,16 +185,25 @@ def _truth_findings(members: dict[str, dict[str, float]], units: str) -> list[st
 
 
 def _best_member(members: dict[str, dict[str, float]]) -> list[str]:
-    networks = {m: v["rmse"] for m, v in members.items() if m != "ensemble" and m not in BASELINES}
-    if not networks:
+    networks = {m: v["rmse"] for m, v in members.items() if m not in (*JOINED, *BASELINES)}
+    models: dict[str, float] = {m: members[m]["rmse"] for m in BASELINES[:2] if m in members}
+    ensemble = members["ensemble"]["rmse"]
+    return [
+        *_against(ensemble, networks, "best single network", "its best single network"),
+        *_against(ensemble, models, "best baseline model", "the best baseline model from the same drivers"),
+    ]
+
+
+def _against(ensemble: float, others: dict[str, float], what: str, beaten: str) -> list[str]:
+    if not others:
         return []
-    best = min(networks, key=lambda m: networks[m])
-    difference = members["ensemble"]["rmse"] / networks[best] - 1
+    best = min(others, key=lambda m: others[m])
+    difference = ensemble / others[best] - 1
     if abs(difference) < 0.005:
-        return [f"The ensemble is as good as the best single network ({name_of(best)})."]
+        return [f"The ensemble is as good as the {what} ({name_of(best)})."]
     if difference < 0:
-        return [f"The ensemble beats its best single network ({name_of(best)}) by {percent(-difference)}."]
-    return [f"The best single network ({name_of(best)}) beats the ensemble by {percent(difference)}."]
+        return [f"The ensemble beats {beaten} ({name_of(best)}) by {percent(-difference)}."]
+    return [f"The {what} ({name_of(best)}) beats the ensemble by {percent(difference)}."]
 
 
 def _station_findings(members: dict[str, dict[str, float]], units: str) -> list[str]:

@@ -42,7 +42,11 @@ class TerrainDriver(_Driver):
 
 
 class DifferenceDriver(_Driver):
-    """A normalised difference ``(a - b) / (a + b)`` of two reflectances, which are resampled first."""
+    """A normalised difference ``(a - b) / (a + b)`` of two reflectances, which are resampled first.
+
+    NDVI is (nir, red), NDWI after Gao 1996 (nir, swir1), NDWI after McFeeters 1996 (green, nir). It is missing where
+    either is negative or both are 0: beyond -1 to 1 an index says nothing, and NASA's indices of HLS leave it out too.
+    """
 
     kind: Literal["normalized_difference"] = "normalized_difference"
     a: str = Field(description="First variable of the source.")

@@ -13,6 +13,8 @@ from smdown.grid import NestedGrid, Window
 
 F32 = npt.NDArray[np.float32]
 DAY = np.timedelta64(1, "D")
+LEAST_SUM = 1e-6
+"""Sum of two reflectances above which their normalised difference is taken."""
 
 
 def fill(driver: DriverConfig, reader: SourceReader, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
@@ -32,9 +34,9 @@ def _difference(
 ) -> F32:
     step = (latest_step(reader.cube, day),) if len(reader.cube.times) else ()
     a, b = reader.read((driver.a, driver.b), grid, window, step, driver.resampling)[:, 0]
-    total = a + b
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(np.abs(total) > 1e-6, (a - b) / total, np.float32(np.nan))
+        sound = (a >= 0) & (b >= 0) & (a + b > LEAST_SUM)
+        return np.where(sound, (a - b) / (a + b), np.float32(np.nan))
 
 
 def latest_step(cube: Cube, day: np.datetime64) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from threading import Lock
 
@@ -44,6 +44,9 @@ class Loader:
         self._recent: OrderedDict[tuple[str, int, Window, int], F32] = OrderedDict()
         self._lock = Lock()
         self._written: dict[int, set[tuple[int, int]]] = {}
+
+    def __reduce__(self) -> tuple[Callable[[FeatureSpec], Loader], tuple[FeatureSpec]]:
+        return get_loader, (self.spec,)
 
     def load(self, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
         """Return every driver, in the order of the channels.
@@ -167,6 +170,14 @@ class Loader:
         if not len(found):
             return np.full(cells.shape, np.nan, np.float32)
         return np.asarray(cube.read(variable, cells.relative_to(nested.window), int(found[0])))
+
+    def gridded(self, source: str, variable: str, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
+        """Return one variable of a source on its day, resampled, ``(y, x)``; NaN where it has no such day."""
+        reader = self.reader(source)
+        found = np.flatnonzero(reader.cube.times == day.astype("datetime64[ns]"))
+        if not len(found):
+            return np.full(window.shape, np.nan, np.float32)
+        return reader.read((variable,), grid, window, (int(found[0]),))[0, 0]
 
     def reader(self, source: str) -> SourceReader:
         """Return the (cached) reader of a source."""

@@ -1,5 +1,6 @@
 """Prediction: tiles with halos, agreement with the coarse product, the mosaic, and its export."""
 
+from smdown.inference.baselines import baselines_plan
 from smdown.inference.constraint import constrain
 from smdown.inference.export import export_cog
 from smdown.inference.job import LayerJob, PredictJob, PredictTask
@@ -12,6 +13,7 @@ __all__ = [
     "LayerJob",
     "PredictJob",
     "PredictTask",
+    "baselines_plan",
     "constrain",
     "export_cog",
     "predict_plan",

@@ -69,6 +69,10 @@ class Ensemble(Protocol):
         """Return mean and standard deviation of the ensemble, each ``(layer, y, x)``."""
         ...
 
+    def member_std(self, prediction: Any) -> Field:
+        """Return the standard deviation of every network, ``(member, layer, y, x)``."""
+        ...
+
 
 @dataclass(frozen=True)
 class Engine:

@@ -49,9 +49,9 @@ def mosaic_spec(job: PredictJob, fingerprint: str, attrs: Mapping[str, Any]) -> 
 
 
 def members_spec(job: PredictJob, members: tuple[str, ...], fingerprint: str, attrs: Mapping[str, Any]) -> CubeSpec:
-    """Return the cube that holds each network's own map, on the mosaic's grid and days."""
-    variables = tuple(_member(layer, member) for layer in job.layers for member in members)
-    return _spec(job, variables, fingerprint, {"title": "Single networks", **_provenance(job), **attrs})
+    """Return the cube that holds each member's own map and its error, on the mosaic's grid and days."""
+    variables = tuple(v for layer in job.layers for member in members for v in _member(layer, member))
+    return _spec(job, variables, fingerprint, {"title": "Single models", **_provenance(job), **attrs})
 
 
 def _spec(job: PredictJob, variables: tuple[Variable, ...], fingerprint: str, attrs: Mapping[str, Any]) -> CubeSpec:
@@ -89,12 +89,14 @@ def _std(layer: LayerJob) -> Variable:
     return Variable(std_name(layer.name), _DIMS, "int16", layer.scale, layer.units, long_name, standard, attrs=attrs)
 
 
-def _member(layer: LayerJob, member: str) -> Variable:
-    long_name = f"{layer.long_name or layer.name}, {member} alone"
-    return Variable(
-        member_name(layer.name, member), _DIMS, "int16", layer.scale, layer.units, long_name, layer.standard_name,
-        layer.valid_range,
+def _member(layer: LayerJob, member: str) -> tuple[Variable, Variable]:
+    name, long_name = member_name(layer.name, member), f"{layer.long_name or layer.name}, {member} alone"
+    value = Variable(
+        name, _DIMS, "int16", layer.scale, layer.units, long_name, layer.standard_name, layer.valid_range,
     )  # fmt: skip
+    return value, Variable(
+        std_name(name), _DIMS, "int16", layer.scale, layer.units, f"Standard deviation of {long_name}"
+    )
 
 
 def _flags() -> Variable:

@@ -11,13 +11,21 @@ from smdown.inference.engine import Engine, Field
 from smdown.inference.job import PredictJob
 from smdown.inference.memory import Needs
 from smdown.training import Bundle, Prediction, Predictor, combine
+from smdown.training.predictor import member_std
 
 
 class TrainedEnsemble:
-    """A bundle's networks and the weights that join them, for the layers of a job."""
+    """A bundle's networks and the weights that join them, for the layers of a job.
 
-    def __init__(self, bundle: Bundle, layers: tuple[str, ...], threads: int) -> None:
-        self._card = bundle.card
+    Their variance is that of a map that agrees with the coarse product, or of one that does not, as the job has it.
+    """
+
+    def __init__(self, bundle: Bundle, layers: tuple[str, ...], threads: int, *, constrained: bool = True) -> None:
+        self._card = card = bundle.card
+        self._scales = card.variance_scale if constrained else card.unconstrained_scale or card.variance_scale
+        self._member_scales = {y: dict.fromkeys(card.networks, s) for y, s in self._scales.items()}
+        if constrained:
+            self._member_scales |= card.member_scale
         self._predictor = Predictor(bundle, threads)
         known = [layer.name for layer in bundle.card.layers]
         self._places = [known.index(name) for name in layers]
@@ -43,7 +51,11 @@ class TrainedEnsemble:
 
     def combine(self, prediction: Prediction) -> tuple[Field, Field]:
         """Return mean and standard deviation of the ensemble, each ``(layer, y, x)``."""
-        return combine(prediction, self._card.weights, self._card.variance_scale)
+        return combine(prediction, self._card.weights, self._scales)
+
+    def member_std(self, prediction: Prediction) -> Field:
+        """Return the standard deviation of every network, ``(member, layer, y, x)``."""
+        return member_std(prediction, self._member_scales)
 
 
 def open_engine(job: PredictJob) -> Engine:
@@ -61,7 +73,9 @@ def open_engine(job: PredictJob) -> Engine:
     sequence = bundle.card.sequence if recurrent else None
     return Engine(
         drivers=get_loader(spec),
-        ensemble=TrainedEnsemble(bundle, tuple(layer.name for layer in job.layers), job.threads),
+        ensemble=TrainedEnsemble(
+            bundle, tuple(layer.name for layer in job.layers), job.threads, constrained=job.constraint != "none"
+        ),
         names=tuple(spec.names),
         static_names=tuple(spec.static_names),
         dynamic_names=tuple(spec.dynamic_names),

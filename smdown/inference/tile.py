@@ -31,7 +31,7 @@ class DayMaps:
         Pixels of the tile, in global indices.
     mean, std : ndarray
         float32 ``(layer, y, x)``.
-    members : ndarray
+    members, members_std : ndarray
         float32 ``(member, layer, y, x)``; no members where they are not kept.
     flags : ndarray
         uint8 ``(y, x)``.
@@ -43,6 +43,7 @@ class DayMaps:
     mean: Field
     std: Field
     members: Field
+    members_std: Field
     flags: Flags
     unmet: int = 0
 
@@ -54,6 +55,7 @@ class DayMaps:
             core,
             np.full(shape, np.nan, dtype=np.float32),
             np.full(shape, np.nan, dtype=np.float32),
+            np.full((n_members, *shape), np.nan, dtype=np.float32),
             np.full((n_members, *shape), np.nan, dtype=np.float32),
             np.zeros(core.shape, dtype=np.uint8),
         )
@@ -134,6 +136,7 @@ class TilePredictor:
         if not np.isfinite(mean[:, valid]).all():
             raise BundleError(f"got values that are not finite from {self.job.bundle_url}; train the networks again")
         mean = np.where(valid, mean, np.float32(np.nan))
+        own_std = self.engine.ensemble.member_std(prediction) if len(maps.members) else None
         goal = coarse[(slice(None), *cells.relative_to(self.tile.cells).slices)]
         for n, layer in enumerate(self.job.layers):
             field, unmet = self._constrain(layer, mean[n], goal[n])
@@ -143,7 +146,10 @@ class TilePredictor:
             maps.flags[place][self._per_pixel(unmet)] |= np.uint8(Flag.MEAN_NOT_MET)
             for m in range(len(maps.members)):
                 member = np.where(valid, prediction.mean[m, n], np.nan)
-                maps.members[m, n][place] = self._constrain(layer, member, goal[n])[0]
+                alone = self._constrain(layer, member, goal[n])[0]
+                maps.members[m, n][place] = alone
+                if own_std is not None:
+                    maps.members_std[m, n][place] = np.where(np.isfinite(alone), own_std[m, n], np.nan)
 
     def _sequence_part(self, cells: Window, sequence: Field) -> tuple[Field, tuple[int, int]]:
         """Return the part of the tile's sequence that serves some of its cells, and the index of its first pixel."""
@@ -180,8 +186,10 @@ class TilePredictor:
                 read = self.engine.drivers.coarse
                 known = read(layer.source, layer.uncertainty_variable, self.tile.cells, day)
                 shared = np.where(np.isfinite(known), known, shared)
-            total = np.hypot(maps.std[n], self._per_pixel(shared))
-            maps.std[n] = np.minimum(total, np.float32(32000 * layer.scale))
+            wide = self._per_pixel(shared)
+            for std in (maps.std[n], *maps.members_std[:, n]):
+                np.hypot(std, wide, out=std)
+                np.minimum(std, np.float32(32000 * layer.scale), out=std)
 
     def _per_pixel(self, cells: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
         ratio = self.job.grid.ratio
@@ -199,6 +207,16 @@ def write_day(
     for n, layer in enumerate(job.layers):
         mosaic.write(layer.name, maps.mean[n], window, index)
         mosaic.write(std_name(layer.name), maps.std[n], window, index)
-        if members is not None:
-            for m, name in enumerate(names):
-                members.write(member_name(layer.name, name), maps.members[m, n], window, index)
+    if members is not None:
+        write_members(maps, job, index, members, names)
+
+
+def write_members(maps: DayMaps, job: PredictJob, index: int, members: Cube, names: tuple[str, ...]) -> None:
+    """Write every member's own map of one day, where there is any."""
+    window = maps.core.relative_to(job.grid.window)
+    for n, layer in enumerate(job.layers):
+        for m, name in enumerate(names):
+            if np.isfinite(maps.members[m, n]).any():
+                own = member_name(layer.name, name)
+                members.write(own, maps.members[m, n], window, index)
+                members.write(std_name(own), maps.members_std[m, n], window, index)

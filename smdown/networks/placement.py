@@ -18,8 +18,8 @@ class Placement:
     Parameters
     ----------
     y_index, x_index : Tensor
-        int64, ``(y,)`` and ``(x,)``: the upper (left) one of the two sequence pixels on either side, counted from the
-        first sequence pixel.
+        int64, ``(y,)`` and ``(x,)``, or ``(batch, y)`` and ``(batch, x)``: the upper (left) one of the two sequence
+        pixels on either side, counted from the first sequence pixel.
     y_weight, x_weight : Tensor
         float32, ``(y,)`` and ``(x,)``, or ``(batch, y)`` and ``(batch, x)`` where samples of a batch lie differently:
         the share of the lower (right) one, in [0, 1).
@@ -36,12 +36,17 @@ class Placement:
 
 
 def axis_placement(start: int, stop: int, ratio: int, origin: int, sequence_ratio: int) -> tuple[Tensor, Tensor]:
-    """Return indices and weights of pixels `start` to `stop` of one axis, in integers until the last division.
+    """Return indices and weights of pixels `start` to `stop` of one axis; see `pixel_placement`."""
+    return pixel_placement(torch.arange(start, stop, dtype=torch.int64), ratio, origin, sequence_ratio)
+
+
+def pixel_placement(pixel: Tensor, ratio: int, origin: int, sequence_ratio: int) -> tuple[Tensor, Tensor]:
+    """Return indices and weights of pixels of one axis, in integers until the last division.
 
     The centre of pixel *i* lies at ``((2 i + 1) s - r) / (2 r)`` sequence pixels from the centre of sequence pixel 0,
     with *r* and *s* the pixels along a cell of the fine and the sequence grid.
     """
-    centre = (2 * torch.arange(start, stop, dtype=torch.int64) + 1) * sequence_ratio - ratio
+    centre = (2 * pixel + 1) * sequence_ratio - ratio
     index = torch.div(centre, 2 * ratio, rounding_mode="floor")
     weight = (centre - index * 2 * ratio).to(torch.float64) / (2 * ratio)
     return index - origin, weight.to(torch.float32)
@@ -92,13 +97,23 @@ def interpolate(state: Tensor, place: Placement) -> Tensor:
     Tensor
         ``(batch, channel, y, x)``.
     """
+    state = state.to(place.y_weight.dtype)  # mixed precision hands down fewer bits than places have
     rows = torch.lerp(
-        state.index_select(2, place.y_index),
-        state.index_select(2, place.y_index + 1),
+        _taken(state, 2, place.y_index),
+        _taken(state, 2, place.y_index + 1),
         place.y_weight.unsqueeze(-1) if place.y_weight.dim() == 1 else place.y_weight[:, None, :, None],
     )
     return torch.lerp(
-        rows.index_select(3, place.x_index),
-        rows.index_select(3, place.x_index + 1),
+        _taken(rows, 3, place.x_index),
+        _taken(rows, 3, place.x_index + 1),
         place.x_weight if place.x_weight.dim() == 1 else place.x_weight[:, None, None, :],
     )
+
+
+def _taken(values: Tensor, axis: int, index: Tensor) -> Tensor:
+    """Return rows (axis 2) or columns (axis 3) of ``(batch, channel, y, x)``, of each sample its own if need be."""
+    if index.dim() == 1:
+        return values.index_select(axis, index)
+    shape = list(values.shape)
+    shape[axis] = index.shape[1]
+    return values.gather(axis, (index[:, None, :, None] if axis == 2 else index[:, None, None, :]).expand(shape))

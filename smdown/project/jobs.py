@@ -25,7 +25,7 @@ def ingest_context(project: Project) -> sources.IngestContext:
 def layers(project: Project) -> tuple[training.Layer, ...]:
     """Return what is downscaled."""
     return tuple(
-        training.Layer(name, layer.source, layer.variable, layer.units, layer.valid_range)
+        training.Layer(name, layer.source, layer.variable, layer.units, layer.valid_range, layer.uncertainty)
         for name, layer in project.config.layers.items()
     )
 
@@ -92,4 +92,5 @@ def evaluate_job(project: Project) -> evaluation.EvaluateJob:
         truth_url=config.evaluation.truth,
         stations_url=project.stations_url,
         held_out=tuple(project.bundle.card.splits.held_out_stations) if project.stations_url else None,
+        baselines_url=project.baselines_url,
     )

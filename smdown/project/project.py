@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from smdown import cubes, evaluation, features, inference, sources, training
 from smdown.config import ProjectConfig, load_config
-from smdown.errors import IncompleteError
+from smdown.errors import ConfigError, IncompleteError
 from smdown.features.config import Resampling
 from smdown.identity import fingerprint
 from smdown.plan import Plan
 from smdown.project import jobs, results
 from smdown.runlog import RunLog, read_json
 from smdown.runtime import Bar, Outcome, Progress, execute, open_progress
+from smdown.training.baselines import check_baselines, train_baselines
+from smdown.training.devices import Devices
+from smdown.training.ranks import world
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -71,6 +74,8 @@ class Project:
         self.config = config
         self.workdir = str(workdir).rstrip("/")
         self.source = source
+        self.devices = Devices()
+        """What training runs on; may be set to something else."""
 
     def __repr__(self) -> str:
         height, width = self.config.grid.shape
@@ -93,6 +98,11 @@ class Project:
     def members_url(self) -> str | None:
         """Every network's own map, if they are kept."""
         return self.url("members.zarr") if self.config.prediction.members else None
+
+    @property
+    def baselines_url(self) -> str | None:
+        """Maps of the baselines, if they are wanted."""
+        return self.url("baselines.zarr") if self.config.evaluation.baselines else None
 
     @property
     def bundle_url(self) -> str:
@@ -166,7 +176,7 @@ class Project:
     def bundle_identity(self) -> str:
         """Fingerprint of the trained ensemble."""
         layers = {name: layer.model_dump(mode="json") for name, layer in self.config.layers.items()}
-        return fingerprint(self.features_identity, self.config.training.model_dump(mode="json"), layers)
+        return fingerprint(self.features_identity, self.config.training.identity(), layers)
 
     @property
     def mosaic_identity(self) -> str:
@@ -203,14 +213,23 @@ class Project:
         SmdownError
             In one line; what was finished before stays.
         """
+        group = world()
+        if group.size > 1 and tuple(stages) != ("train",):
+            raise ConfigError(
+                f"got the stages {', '.join(stages)} in {group.size} processes of {group.launcher}, each of which "
+                "would do all of it; start the stage train so, and the others in one process"
+            )
         progress = progress or open_progress(quiet=True)
         log = RunLog(self.workdir, self.config.name, command)
+        if self.config.evaluation.baselines and {"train", "evaluate"} & set(stages):
+            check_baselines()
         if "ingest" in stages:
             sources.check(self.source_configs, self.ingest_context)
         for name in stages:
             outcome: Outcome = getattr(self, _METHODS.get(name, name))(client, progress)
             _say_notes(name, outcome.notes, progress)
-            log.add(name, outcome)
+            if group.rank == 0:
+                log.add(name, outcome)
             _raise_if_failed(name, outcome)
         if "evaluate" in stages:
             self.write_report()
@@ -241,16 +260,24 @@ class Project:
                 self.config.training,
                 self.train_context,
                 progress=lambda text, done, total: bar.update(done, total, text),
+                devices=self.devices,
+                baselines=self.config.evaluation.baselines,
             )
-        self._mark_trained()
+        if world().rank == 0:
+            self._mark_trained(baselines=self.config.evaluation.baselines)
         return Outcome("train", 1, 0, 0, seconds=time.perf_counter() - start)
 
     def _trained(self) -> bool:
         """Whether the bundle was made from this very configuration and input."""
-        return read_json(cubes.join(self.bundle_url, "origin.json")).get("fingerprint") == self.bundle_identity
+        return self._origin.get("fingerprint") == self.bundle_identity
 
-    def _mark_trained(self) -> None:
-        origin = {"fingerprint": self.bundle_identity, "project": self.config.name}
+    @property
+    def _origin(self) -> dict[str, Any]:
+        """What the bundle was made from."""
+        return read_json(cubes.join(self.bundle_url, "origin.json"))
+
+    def _mark_trained(self, *, baselines: bool) -> None:
+        origin = {"fingerprint": self.bundle_identity, "project": self.config.name, "baselines": baselines}
         cubes.put(cubes.join(self.bundle_url, "origin.json"), json.dumps(origin).encode())
 
     def predict(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
@@ -263,6 +290,10 @@ class Project:
     def evaluate(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Compare the map with truth and stations, and rank the drivers."""
         progress = progress or open_progress(quiet=True)
+        if self.baselines_url is not None:
+            mapped = self._map_baselines(self.baselines_url, client, progress)
+            if mapped.failed:
+                return mapped
         outcome = self._execute(evaluation.evaluate_plan(self.evaluate_job), client, progress)
         if outcome.failed:
             return outcome
@@ -271,6 +302,18 @@ class Project:
             with progress.stage("sensitivity", 1) as bar:
                 self._sensitivity(bar)
         return outcome
+
+    def _map_baselines(self, url: str, client: Client | None, progress: Progress) -> Outcome:
+        """Map the baselines over the tiles; fit them first if the bundle was trained without."""
+        if not self._origin.get("baselines"):
+            with progress.stage("baselines", 1) as bar:
+                train_baselines(
+                    self.config.training,
+                    self.train_context,
+                    progress=lambda text, done, total: bar.update(done, total, text),
+                )
+            self._mark_trained(baselines=True)
+        return self._execute(inference.baselines_plan(self.predict_job, url, self.mosaic_identity), client, progress)
 
     def _sensitivity(self, bar: Bar) -> None:
         evaluation.sensitivity(

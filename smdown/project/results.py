@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import xarray as xr
 import yaml
 
-from smdown import cubes, evaluation, features, inference
+from smdown import evaluation, features, inference
+from smdown.cubes.store import zarr_store
 from smdown.errors import ConfigError
 from smdown.features.config import Resampling
 from smdown.grid import NestedGrid, nominal_ratio
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def mosaic(project: Project) -> xr.Dataset:
     """Return the map, lazily."""
-    return xr.open_zarr(cubes.zarr_store(project.mosaic_url, read_only=True))
+    return xr.open_zarr(zarr_store(project.mosaic_url, read_only=True))
 
 
 def drivers(project: Project, resolution: int, days: Sequence[str] | None) -> xr.Dataset:

@@ -68,6 +68,17 @@ class ExistingCluster(_Model):
 Cluster = Annotated[SerialCluster | LocalCluster | ExistingCluster, Field(discriminator="kind")]
 
 
+class TrainingPlace(_Model):
+    """What training runs on; under ``torchrun`` or ``srun`` their processes decide the numbers."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto takes GPUs where there are any.")
+    devices: PositiveInt | Literal["auto"] = Field(
+        1, description="GPUs, or processes of a CPU, on each machine; auto is every GPU, or one process."
+    )
+    num_nodes: PositiveInt = Field(1, description="Machines; more than one only under torchrun or srun.")
+    strategy: Literal["auto", "ddp"] = Field("auto", description="How devices share the work; auto is ddp for several.")
+
+
 class Profile(_Model):
     """A cluster, and what its workers need."""
 
@@ -75,6 +86,7 @@ class Profile(_Model):
     cluster: Cluster = LocalCluster()
     retries: int = Field(2, ge=0, description="How often a failed task is tried again.")
     environment: dict[str, str] = Field(default_factory=lambda: dict(ALLOCATOR), description="Workers' environment.")
+    training: TrainingPlace = Field(TrainingPlace(), description="What training runs on.")
 
 
 def load_profile(path: str | Path | None) -> Profile:

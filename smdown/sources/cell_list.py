@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +17,11 @@ from smdown.sources import hdf5
 from smdown.sources.aside import SetAside
 from smdown.sources.config import CellListConfig
 from smdown.sources.context import LATTICE_PAD_CELLS, IngestContext
-from smdown.sources.files import Item, date_of, find_files, list_items
+from smdown.sources.files import date_of
+from smdown.sources.items import Item, list_items
+from smdown.sources.places import Place, find_places
 from smdown.sources.prepared import Block, PreparedDays
-from smdown.sources.values import FillWatch, Float32, Mean, clean
+from smdown.sources.values import FillWatch, Float32, Mean, check_range, clean
 
 SUFFIXES = (".nc", ".nc4", ".h5", ".hdf5")
 TOLERANCE_CELLS = 1e-3
@@ -82,9 +83,10 @@ def read_cells(item: Item, config: CellListConfig, lattice: Lattice) -> tuple[In
         if is_empty(file):
             none = np.zeros(0, dtype=np.int64)
             return none, none, {name: np.zeros(0, dtype=np.float32) for name in config.variables}
-        lat, lon = (_column(hdf5.dataset(file, n, item), _DEGREES, "") for n in (config.latitude, config.longitude))
+        places = config.latitude, config.longitude
+        lat, lon = (_column(hdf5.dataset(file, name, item), item, _DEGREES, "") for name in places)
         columns = {
-            name: _column(hdf5.dataset(file, path, item), config.range_of(name), f"got {item}, whose {name}")
+            name: _column(hdf5.dataset(file, path, item), item, config.range_of(name), f"got {item}, whose {name}")
             for name, path in config.variables.items()
         }
     if len({lat.size, lon.size, *(c.size for c in columns.values())}) > 1:
@@ -100,10 +102,13 @@ def is_empty(file: Any) -> bool:
     return bool(names) and not any(file[name].size for name in names)
 
 
-def _column(node: Any, valid_range: tuple[float, float] | None, what: str) -> npt.NDArray[Any]:
+def _column(node: Any, item: Item, valid_range: tuple[float, float] | None, what: str) -> npt.NDArray[Any]:
     """Return a column as floats; without limits, a number that looks like a fill which nobody declared is an error."""
     limits = valid_range or hdf5.limits(node)
-    values = clean(np.asarray(node[...]).reshape(-1), fills=hdf5.fills(node), valid_range=limits)
+    values = clean(np.asarray(hdf5.whole(node, item)).reshape(-1), fills=hdf5.fills(node))
+    if limits is not None and what:
+        check_range(values, limits, what.removeprefix("got "))
+    values = values if limits is None else clean(values, valid_range=limits)
     if limits is None:
         watch = FillWatch()
         watch.look(values)
@@ -155,11 +160,14 @@ def prepare(config: CellListConfig, context: IngestContext) -> PreparedCellList:
         for name in config.variables
     )
     count = sum(map(len, days.values()))
+    several = [day for day, items in days.items() if len(items) > 1]
+    notes = [f"{len(several)} days have several files, averaged ({several[0]} the first)"] if several else []
     return PreparedCellList(
         raster=nested.raster,
         variables=variables,
         times=tuple(days),
         inputs=f"{count} lists of cells, {next(iter(days))} to {max(days)}",
+        notes=notes,
         nested=nested,
         aside=aside,
         config=config,
@@ -168,13 +176,13 @@ def prepare(config: CellListConfig, context: IngestContext) -> PreparedCellList:
     )
 
 
-def input_files(config: CellListConfig) -> tuple[Path, ...]:
+def input_files(config: CellListConfig) -> tuple[Place, ...]:
     """Return the files and archives that the source names."""
-    return find_files(config.paths, (*SUFFIXES, ".zip"))
+    return find_places(config.paths, (*SUFFIXES, ".zip"))
 
 
 def _days(config: CellListConfig, context: IngestContext, aside: SetAside) -> dict[str, list[Item]]:
-    items = list_items(input_files(config), SUFFIXES)
+    items = list_items(input_files(config), SUFFIXES, aside)
     dated: list[tuple[str, str, Item]] = []
     for item in items:
         day = aside.attempt(item, lambda item=item: date_of(item, config.date_pattern, config.date_format))  # type: ignore[misc]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import h5py
@@ -14,6 +14,7 @@ from pyproj.exceptions import CRSError
 
 from smdown.errors import InputError
 from smdown.grid import RasterGrid, Window
+from smdown.sources import turns
 from smdown.sources.context import crs_name, crs_of, parse_crs
 
 _NAMES = {
@@ -99,9 +100,11 @@ def cf_grid(dataset: xr.Dataset, array: xr.DataArray, crs: str | None, what: str
     factor = 1.0 if geographic else _metres(array[x_dim], name)
     x_axis = _axis(x_dim, x, factor, rising=True, geographic=geographic, what=what)
     y_axis = _axis(y_dim, y, factor, rising=False, geographic=geographic, what=what)
-    raster = RasterGrid(
-        name, x_axis.first - x_axis.step / 2, y_axis.first - y_axis.step / 2, x_axis.step, y_axis.step, y.size, x.size
-    )
+    if geographic:
+        order, front = turns.closed(x_axis.order, x_axis.step)
+        x_axis = replace(x_axis, order=order, first=x_axis.first - front * x_axis.step)
+    corner = x_axis.first - x_axis.step / 2, y_axis.first - y_axis.step / 2
+    raster = RasterGrid(name, *corner, x_axis.step, y_axis.step, y_axis.order.size, x_axis.order.size)
     return CfGrid(raster, y_axis, x_axis)
 
 
@@ -126,11 +129,11 @@ def _axis(dim: str, values: npt.NDArray[Any], factor: float, *, rising: bool, ge
             f"got {what} with a {dim} axis of {values.size} values, some missing or too few; mend the file"
         )
     centres = values.astype(np.float64) * factor
-    choices = [centres]
-    if geographic and rising and bool((centres >= 180.0).any()):
-        choices.insert(0, np.where(centres >= 180.0, centres - 360.0, centres))
-    for choice in choices:
+    round_the_world = geographic and rising
+    for choice in turns.centre_choices(centres) if round_the_world else [centres]:
         order = np.argsort(choice if rising else -choice, kind="stable")
+        if round_the_world:
+            order = turns.without_repeats(order, choice[order])
         if (
             found := _regular(choice[order], digits=6 if geographic and values.dtype.itemsize <= 4 else 15)
         ) is not None:
@@ -163,7 +166,7 @@ def _crs_of(dataset: xr.Dataset, array: xr.DataArray, x_dim: str, what: str) -> 
 def outside_attrs(dataset: xr.Dataset, path: str) -> dict[str, Any]:
     """Return the attributes of a variable that is named by its path from the file's root, outside the open group."""
     try:
-        with h5py.File(str(dataset.encoding.get("source")), "r") as file:
+        with h5py.File(dataset.encoding.get("source") or "", "r") as file:
             attrs = dict(file[path].attrs) if path in file else {}
     except OSError:
         return {}

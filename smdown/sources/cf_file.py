@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import h5py
 import numpy as np
 import xarray as xr
 
-from smdown.errors import InputError
+from smdown.errors import InputError, SmdownError
+from smdown.sources import blocks, hdf5
 from smdown.sources.cf_time import find_time
 from smdown.sources.config import Range
-from smdown.sources.files import why_unreadable
+from smdown.sources.copies import local
+from smdown.sources.files import READING_ERRORS
+from smdown.sources.places import Place
 
 SUFFIXES = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
 
+T = TypeVar("T")
 
-def open_netcdf(path: Path, group: str | None) -> xr.Dataset:
-    """Open a NetCDF file lazily, in this thread: NetCDF-4 by h5netcdf, NetCDF-3 by scipy.
+
+@contextmanager
+def open_netcdf(path: Path, place: Place, group: str | None) -> Iterator[xr.Dataset]:
+    """Open a local file, or the copy of a remote one, lazily, in this thread: NetCDF-4 by h5netcdf, NetCDF-3 by scipy.
 
     Raises
     ------
@@ -29,18 +37,67 @@ def open_netcdf(path: Path, group: str | None) -> xr.Dataset:
         with path.open("rb") as stream:
             classic = stream.read(3) == b"CDF"
         if classic:
-            return xr.open_dataset(path, engine="scipy", decode_timedelta=False)
-        return xr.open_dataset(path, engine="h5netcdf", group=group, phony_dims="sort", decode_timedelta=False)
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError) as error:
-        raise unreadable(path, error) from error
+            dataset = xr.open_dataset(path, engine="scipy", decode_timedelta=False)
+        else:
+            dataset = _open_netcdf4(path, group)
+        with dataset:
+            yield dataset
+    except SmdownError:
+        raise
+    except READING_ERRORS as error:
+        raise unreadable(place, error) from error
 
 
-def unreadable(path: Path, error: BaseException) -> InputError:
+def _open_netcdf4(source: Any, group: str | None) -> xr.Dataset:
+    _check_axes(source, group)
+    return xr.open_dataset(source, engine="h5netcdf", group=group, phony_dims="sort", decode_timedelta=False)
+
+
+def _check_axes(source: Any, group: str | None) -> None:
+    """Raise ValueError where an axis, which is read whole as the file is opened, claims more values than any has."""
+    with h5py.File(source, "r") as file:
+        for node in (file, *([file[group]] if group else [])):
+            for name, axis in node.items():
+                if isinstance(axis, h5py.Dataset) and axis.ndim == 1 and axis.size > hdf5.LARGEST:
+                    raise ValueError(f"{name} claims {axis.size} values")
+
+
+def look_netcdf(place: Place, group: str | None, use: Callable[[xr.Dataset], T]) -> T:
+    """Return what `use` makes of an open file of which little is wanted: a remote NetCDF-4 is not copied for that.
+
+    Parameters
+    ----------
+    place : Place
+        Which file.
+    group : str, optional
+        Group inside.
+    use : callable
+        Takes the open dataset; may be called more than once.
+
+    Raises
+    ------
+    InputError
+        As :func:`open_netcdf`, or from `use`.
+    """
+    found = blocks.look(place, lambda stream: _use(stream, group, use)) if place.remote else None
+    if found is not None:
+        return found
+    with local(place) as path, hdf5.LOCK, open_netcdf(path, place, group) as dataset:
+        return use(dataset)
+
+
+def _use(stream: Any, group: str | None, use: Callable[[xr.Dataset], T]) -> T:
+    with hdf5.LOCK, _open_netcdf4(stream, group) as dataset:
+        dataset.encoding["source"] = stream
+        return use(dataset)
+
+
+def unreadable(place: Place, error: BaseException) -> InputError:
     """Return the error for a file that cannot be read."""
-    return InputError(f"got {path}, {why_unreadable(path, 'NetCDF', error)}; download it again")
+    return InputError(f"got {place}, {place.why('NetCDF', error)}; download it again")
 
 
-def pick(dataset: xr.Dataset, name: str, path: Path, select: Mapping[str, int]) -> xr.DataArray:
+def pick(dataset: xr.Dataset, name: str, path: Place, select: Mapping[str, int]) -> xr.DataArray:
     """Return a variable without its extra dimensions: those of length one, and those of which one step is selected.
 
     Raises
@@ -51,6 +108,11 @@ def pick(dataset: xr.Dataset, name: str, path: Path, select: Mapping[str, int]) 
     if name not in dataset.data_vars:
         raise InputError(f"got {path}, which has no variable {name!r}; it has {', '.join(map(str, dataset.data_vars))}")
     array = dataset[name]
+    if array.dtype.kind not in "iufb":
+        raise InputError(f"got {name} of {path}, which holds {array.dtype.name}, no numbers; correct variables")
+    scale, offset = packing(array)
+    if not (np.isfinite([scale, offset]).all() and scale):
+        raise InputError(f"got {name} of {path} with scale {scale:g} and offset {offset:g}; the file is damaged")
     chosen = {dim: index for dim, index in select.items() if dim in array.dims}
     if beyond := [dim for dim, index in chosen.items() if not 0 <= index < array.sizes[dim]]:
         raise InputError(f"got {name} of {path} with {array.sizes[beyond[0]]} steps of {beyond[0]}; correct select")

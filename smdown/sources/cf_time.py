@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import xarray as xr
 from smdown.errors import InputError
 from smdown.sources.config import NetcdfConfig
 from smdown.sources.context import IngestContext
+from smdown.sources.places import Place
 
 _TIME_NAMES = ("time", "valid_time", "t", "date", "day")
 
@@ -23,7 +23,7 @@ class Step:
 
     Parameters
     ----------
-    path : Path
+    path : Place
         The file.
     index : int
         Position on its time axis.
@@ -31,7 +31,7 @@ class Step:
         Its time, shifted as configured.
     """
 
-    path: Path
+    path: Place
     index: int
     stamp: np.datetime64
 
@@ -47,7 +47,7 @@ def find_time(array: xr.DataArray) -> str | None:
     return None
 
 
-def steps_of(array: xr.DataArray, path: Path, shift_hours: float) -> list[Step]:
+def steps_of(array: xr.DataArray, path: Place, shift_hours: float) -> list[Step]:
     """Return the time steps of a variable, none where it has no time."""
     dim = find_time(array)
     if dim is None:
@@ -87,7 +87,12 @@ def days_of_steps(
         )
     unique = {s.stamp: s for s in sorted(within, key=lambda s: (s.stamp, str(s.path)), reverse=True)}
     if len(unique) < len(within):
-        notes.append(f"{name}: {len(within) - len(unique)} repeated time steps set aside")
+        left = next(s for s in within if unique[s.stamp] is not s)
+        kept = unique[left.stamp].path
+        notes.append(
+            f"{name}: {len(within) - len(unique)} repeated time steps set aside, {left.stamp} of {left.path.name} "
+            f"the first ({kept.name} has it too)"
+        )
     days: dict[str, list[Step]] = {}
     for stamp in sorted(unique):
         days.setdefault(str(stamp.astype("datetime64[D]")), []).append(unique[stamp])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from smdown.sources.products import PRODUCTS, Layout, ProductName
 
 Range = tuple[float, float]
 
@@ -29,7 +32,9 @@ class BaseSource(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str | tuple[str, ...] = Field(description="File, folder or glob pattern, or a list of them.")
+    path: str | tuple[str, ...] = Field(
+        description="File, folder or glob pattern, or a list of them; local, or any fsspec URL (s3://, https://, ...)."
+    )
     valid_range: Range | dict[str, Range] | None = Field(
         None, description="Physical limits, for all variables or by name; values outside are missing."
     )
@@ -88,7 +93,19 @@ class StacQuery(BaseModel):
     query: dict[str, Any] = Field({}, description="Conditions of an API's query extension, by property.")
 
 
-class SmapL4Config(BaseSource):
+class StacFiles(StacQuery):
+    """What of a STAC catalogue or API is wanted, where an item is one file of several variables."""
+
+    asset: str | None = Field(None, description="Key of the asset; by default the only one with a fitting ending.")
+
+
+class FileSource(BaseSource):
+    """A source of files that may come from STAC, with their variables inside."""
+
+    stac: StacFiles | None = Field(None, description="Take path as STAC, whose items' assets are the files.")
+
+
+class SmapL4Config(FileSource):
     """SMAP L4 files (SPL4SMGP or SPL4SMAU), 3-hourly HDF5 on EASE-Grid 2.0 M09, to daily means."""
 
     kind: Literal["smap_l4"] = "smap_l4"
@@ -106,7 +123,7 @@ class SmapL4Config(BaseSource):
         return self.variables or SMAP_L4_VARIABLES[self.product]
 
 
-class SmapL3Config(BaseSource):
+class SmapL3Config(FileSource):
     """SMAP L3 retrievals (SPL3SMP_E on M09, SPL3SMP on M36), one HDF5 file a day, morning and evening passes."""
 
     kind: Literal["smap_l3"] = "smap_l3"
@@ -165,7 +182,7 @@ class RasterConfig(BaseSource):
         return self
 
 
-class NetcdfConfig(BaseSource):
+class NetcdfConfig(FileSource):
     """CF NetCDF on a longitude-latitude or projected grid, with or without time."""
 
     kind: Literal["netcdf"] = "netcdf"
@@ -183,31 +200,66 @@ class NetcdfConfig(BaseSource):
 
 
 class ReflectanceConfig(BaseSource):
-    """Optical scenes: one GeoTIFF a band, with a bit mask of clouds, to clear-sky composites."""
+    """Optical scenes: one raster a band, with a mask of clouds, to clear-sky composites.
+
+    A product sets everything but path and stac; keys that are given override it.
+    """
 
     kind: Literal["reflectance"] = "reflectance"
+    product: ProductName | None = Field(
+        None, description="Provider's product: sets names of bands and mask, scale, offset, nodata and what is hidden."
+    )
     crs: str | None = Field(None, description="Coordinate reference system, where the files state none or a wrong one.")
     stac: StacQuery | None = Field(None, description="Take path as STAC; bands and mask then name assets.")
     bands: dict[str, str] = Field(
-        min_length=1, description="Pattern of the band's files, by name in the cube; * is the scene's name."
+        {},
+        description="Pattern of the band's files, by name in the cube; * is the scene's name. Needed without product.",
     )
     mask: str | None = Field(None, description="Pattern of the quality mask's files.")
     mask_bits: tuple[int, ...] = Field((1, 2, 3), description="Bits of the mask that hide a pixel (Fmask: 1, 2, 3).")
+    mask_classes: tuple[int, ...] = Field((), description="Values of the mask that hide a pixel, of a mask of classes.")
     scale: float = Field(1e-4, gt=0, description="Reflectance of one count.")
-    offset: float = Field(0.0, description="Reflectance of count zero.")
+    offset: float | None = Field(
+        0.0, description="Reflectance of count zero; null: of each Sentinel-2 scene by its processing baseline."
+    )
+    nodata: float | None = Field(None, description="Count that stands for missing, where the files do not declare it.")
+    resolution: float | None = Field(
+        None, gt=0, description="Pixel of the cube, in units of its grid; that of the coarsest band by default."
+    )
     composite_days: int = Field(30, ge=1, description="Days of one composite, counted from the start of the project.")
     date_pattern: str | None = Field(
         None, description="Regular expression whose first group is the date in a file's name."
     )
     date_format: str = Field("%Y%j", description="Format of that group.")
 
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """The ways that files, or assets, of a scene may be named."""
+        product = PRODUCTS[self.product] if self.product else None
+        known = () if product is None else product.files if self.stac is None else product.assets
+        named = tuple(replace(way, bands=self.bands or way.bands, mask=self.mask or way.mask) for way in known)
+        return named or (Layout(self.bands, self.mask),)
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The bands by name in the cube."""
+        return dict(self.layouts[0].bands)
+
     @field_validator("date_pattern")
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
         return check_pattern(pattern)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_product(cls, data: Any) -> Any:
+        product = PRODUCTS.get(str(data.get("product"))) if isinstance(data, dict) else None
+        return dict(product.settings) | data if product else data
+
     @model_validator(mode="after")
-    def _one_star(self) -> Self:
+    def _whole(self) -> Self:
+        if not self.chosen:
+            raise ValueError(f"name bands, or a product ({', '.join(PRODUCTS)})")
         for pattern in (*self.bands.values(), *([self.mask] if self.mask else [])):
             if self.stac is None and pattern.count("*") != 1:
                 raise ValueError(f"the pattern {pattern!r} needs exactly one *, which stands for the scene's name")
@@ -249,7 +301,7 @@ class IsmnConfig(BaseSource):
 
 
 class StationsCsvConfig(BaseSource):
-    """Long tables of stations (CSV), loose or zipped: station, latitude, longitude, date and one column a layer."""
+    """Long tables of stations (CSV, Parquet), loose or zipped: station, latitude, longitude, date, a column a layer."""
 
     kind: Literal["stations_csv"] = "stations_csv"
     variables: dict[str, str] = Field(min_length=1, description="Column, by name of the layer in the result.")

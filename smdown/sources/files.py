@@ -4,57 +4,29 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import lzma
 import re
-import zipfile
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 from smdown.errors import InputError
 
+READING_ERRORS = (
+    *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError),
+    *(AssertionError, BufferError, struct.error, zlib.error, lzma.LZMAError),
+)
+"""What libraries raise when they meet a damaged file: whatever their parsing stumbles on, but for want of memory."""
 _SAMPLES, _SAMPLE_BYTES = 16, 16384
 _DATES = (
     (re.compile(r"(?<!\d)(\d{7})T\d{6}"), "%Y%j"),  # HLS
     (re.compile(r"(?<!\d)(\d{4}-?\d{2}-?\d{2})(?!\d)"), "%Y%m%d"),
     (re.compile(r"L[A-Z]\d{7}(\d{7})"), "%Y%j"),  # Landsat scene identifier
 )
-
-
-@dataclass(frozen=True)
-class Item:
-    """One file to read: on disk, or a member of a zip archive.
-
-    Parameters
-    ----------
-    path : Path
-        The file, or the archive.
-    member : str, optional
-        Name inside the archive.
-    """
-
-    path: Path
-    member: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.path}!{self.member}" if self.member else str(self.path)
-
-    @property
-    def name(self) -> str:
-        """File name without folders."""
-        return PurePosixPath(self.member).name if self.member else self.path.name
-
-    def read(self) -> bytes:
-        """Return all of its bytes."""
-        if self.member is None:
-            return self.path.read_bytes()
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                return archive.read(self.member)
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-            raise InputError(f"got {self}, which cannot be unpacked ({error}); download the archive again") from error
 
 
 def find_files(paths: Sequence[str], suffixes: Sequence[str]) -> tuple[Path, ...]:
@@ -82,14 +54,17 @@ def find_files(paths: Sequence[str], suffixes: Sequence[str]) -> tuple[Path, ...
 
 
 def _matches(path: str, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    if "://" in path:
-        raise InputError(f"got the path {path}; sources are read from local files; download it first")
     candidates = [Path(path)] if Path(path).exists() else [Path(p) for p in glob.glob(path, recursive=True)]  # noqa: PTH207
     for candidate in candidates:
         if candidate.is_dir():
-            yield from (p for p in candidate.rglob("*") if p.is_file() and p.name.lower().endswith(suffixes))
+            yield from (p for p in candidate.rglob("*") if p.name.lower().endswith(suffixes) and _is_file(p))
         else:
             yield candidate
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path is a file, or a link that leads nowhere, which its reader has to say."""
+    return path.is_file() or (path.is_symlink() and not path.is_dir())
 
 
 def _why_nothing(path: str, suffixes: Sequence[str]) -> str:
@@ -98,40 +73,6 @@ def _why_nothing(path: str, suffixes: Sequence[str]) -> str:
     if glob.has_magic(path):
         return "a pattern that no file matches; correct it, or the inputs folder"
     return "which does not exist; correct it, or the inputs folder"
-
-
-def list_items(paths: Sequence[Path], suffixes: Sequence[str]) -> tuple[Item, ...]:
-    """Return the files, with zip archives replaced by their members that end in one of `suffixes`."""
-    items: list[Item] = []
-    for path in paths:
-        if path.suffix.lower() != ".zip":
-            items.append(Item(path))
-            continue
-        members = [n for n in safe_members(path) if n.lower().endswith(tuple(suffixes))]
-        if not members:
-            raise InputError(f"got {path}, which holds no {' or '.join(suffixes)} file; name the right archive")
-        items += [Item(path, name) for name in sorted(members)]
-    return tuple(items)
-
-
-def safe_members(path: Path) -> list[str]:
-    """Return the names in a zip archive, refusing one with names that lead outside.
-
-    Raises
-    ------
-    InputError
-        If the file is not a zip archive, or a name is absolute or climbs (``..``).
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"got {path}, {why_unreadable(path, 'zip', error)}; download it again") from error
-    for name in names:
-        parts = PurePosixPath(name.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or re.match(r"[A-Za-z]:", name):
-            raise InputError(f"got {path}, an archive whose member {name!r} would be unpacked elsewhere; do not use it")
-    return [n for n in names if not n.endswith("/")]
 
 
 def why_unreadable(path: Path, wanted: str, error: BaseException | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,18 @@ from rasterio.windows import Window as GdalWindow
 
 from smdown.errors import InputError
 from smdown.grid import RasterGrid, Window
+from smdown.sources import turns
 from smdown.sources.aside import SetAside, blame
+from smdown.sources.checksums import check_blocks
 from smdown.sources.config import Range
 from smdown.sources.context import crs_of, parse_crs, raster_bounds, wkt_name
 from smdown.sources.places import Place
-from smdown.sources.values import FillWatch, Float32, clean
+from smdown.sources.values import FillWatch, Float32, RangeWatch, clean
 
 ALIGNED_PX = 0.01
 """Largest offset between tiles of one grid, in pixels."""
+_FARTHEST, _LEAST = 1e9, 1e-8
+"""Coordinates beyond, and pixels below, are damage: in metres, feet or degrees."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class TileFile:
         Its pixels in the mosaic's indices.
     units, description : str
         As the file states them.
+    column : int
+        First column of the file that is seen.
     """
 
     path: Place
@@ -48,19 +55,26 @@ class TileFile:
     place: Window
     units: str = ""
     description: str = ""
+    column: int = 0
 
     def read(
-        self, window: Window, limits: Range | None = None, nodata: float | None = None, watch: FillWatch | None = None
+        self,
+        window: Window,
+        limits: Range | None = None,
+        nodata: float | None = None,
+        watch: FillWatch | RangeWatch | None = None,
     ) -> Float32:
         """Return physical values of a window (indices of this file), NaN where masked or outside `limits`.
 
-        Where there are no limits, `watch` sees what is stored.
+        Where there are no limits, `watch` sees what is stored, else what that means.
         """
         values, scale, offset = self.read_counts(window, nodata)
         if watch is not None and limits is None:
             watch.look(values)
         if scale != 1.0 or offset != 0.0:
             values = values * scale + offset
+        if watch is not None and limits is not None:
+            watch.look(values)
         return np.asarray(clean(values, valid_range=limits), dtype=np.float32)
 
     def read_counts(self, window: Window, nodata: float | None = None) -> tuple[Any, float, float]:
@@ -85,10 +99,15 @@ class TileFile:
 
     def _raw(self, window: Window) -> tuple[Any, float, float]:
         y0 = self.raster.height - window.y1 if self.flipped else window.y0
-        part = GdalWindow(window.x0, y0, window.width, window.height)
+        part = GdalWindow(window.x0 + self.column, y0, window.width, window.height)
         with blame(self.path), self.path.open() as file:
             raw = file.read(self.band, window=part, masked=True)
+            if not self.path.remote:
+                stored = Window(y0, y0 + window.height, part.col_off, part.col_off + window.width)
+                check_blocks(file, Path(self.path.url), self.band, stored)
             scale, offset = file.scales[self.band - 1], file.offsets[self.band - 1]
+            if not (np.isfinite([scale, offset]).all() and scale):
+                raise InputError(f"got {self.path}, with scale {scale:g} and offset {offset:g}; it is damaged")
         return (raw[::-1] if self.flipped else raw), scale, offset
 
 
@@ -113,8 +132,27 @@ def open_tile(path: Place, band: int, crs: str | None) -> TileFile:
         if not 1 <= band <= file.count:
             raise InputError(f"got band {band} of {path}, which has {file.count}; correct variables")
         raster, flipped = _north_up(path, file, crs)
+        if np.dtype(file.dtypes[band - 1]).kind not in "iuf":
+            raise InputError(f"got band {band} of {path}, of type {file.dtypes[band - 1]}; it must hold plain numbers")
         units, description = file.units[band - 1] or "", file.descriptions[band - 1] or ""
     return TileFile(path, band, raster, flipped, raster.window, units, description)
+
+
+def views(tile: TileFile) -> tuple[TileFile, ...]:
+    """Return what is seen of a file between -180 and 180 degrees of longitude: mostly all of it, in one piece.
+
+    Raises
+    ------
+    InputError
+        If it goes round the antimeridian with pixels that do not divide the circle.
+    """
+    found = turns.views(tile.raster)
+    if sum(raster.width for raster, _ in found) < tile.raster.width:
+        raise InputError(
+            f"got {tile.path}, beyond 180 degrees of longitude with pixels of {tile.raster.dx:.8g} degrees, of which "
+            "360 are no whole number; cut it at the antimeridian with gdalwarp first"
+        )
+    return tuple(replace(tile, raster=raster, place=raster.window, column=first) for raster, first in found)
 
 
 def _north_up(path: Place, file: Any, crs: str | None) -> tuple[RasterGrid, bool]:
@@ -127,7 +165,12 @@ def _north_up(path: Place, file: Any, crs: str | None) -> tuple[RasterGrid, bool
         raise InputError(
             f"got {path}, which has no georeference (ground control points do not count); gdalwarp it first"
         )
+    corners = t.c, t.f, t.c + file.width * t.a, t.f + file.height * t.e
+    if not (all(abs(v) <= _FARTHEST for v in corners) and min(t.a, abs(t.e)) >= _LEAST):
+        raise InputError(f"got {path}, whose georeference lies beyond the world ({t.a:.3g} a pixel); it is damaged")
     name = parse_crs(crs) if crs is not None else wkt_name(file.crs.to_wkt())
+    if crs_of(name).is_geographic and max(map(abs, corners)) > 2 * 360.0:
+        raise InputError(f"got {path}, whose corners lie beyond the world ({t.c:g} to {corners[2]:g} degrees); set crs")
     west = t.c - 360.0 if t.c >= 180.0 and crs_of(name).is_geographic else t.c
     flipped = t.e > 0
     top = t.f + file.height * t.e if flipped else t.f

@@ -7,24 +7,32 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
-from smdown.errors import InputError
+from smdown.errors import InputError, SmdownError
+from smdown.sources import blocks
 from smdown.sources.config import Range
-from smdown.sources.files import Item, why_bad_bytes, why_unreadable
+from smdown.sources.copies import local
+from smdown.sources.files import READING_ERRORS, why_bad_bytes
+from smdown.sources.items import Item
 
 LOCK = threading.RLock()
 """Held while a file is open: the library is not made for threads."""
 
+LARGEST = 1 << 27
+"""Values that an array which is read whole may have: many times those of a lattice. A damaged size asks for more."""
+
+T = TypeVar("T")
+
 
 @contextmanager
 def open_hdf5(item: Item) -> Iterator[Any]:
-    """Open a file or archive member for reading.
+    """Open a file or archive member for reading; of a remote file a copy, for this once.
 
     Raises
     ------
@@ -32,21 +40,52 @@ def open_hdf5(item: Item) -> Iterator[Any]:
         If it is not HDF5, or damaged: also where the damage shows only while it is read.
     """
     if item.member is None:
-        source: Any = item.path
-        options: dict[str, Any] = {"locking": False}
+        with local(item.place, once=True) as path, _told(item, None), LOCK, h5py.File(path, "r", locking=False) as file:
+            yield file
     else:
         content = item.read()
-        source, options = io.BytesIO(content), {}
-    try:
-        with LOCK, h5py.File(source, "r", **options) as file:
+        with _told(item, content[:512]), LOCK, h5py.File(io.BytesIO(content), "r") as file:
             yield file
-    except (OSError, RuntimeError) as error:
-        why = (
-            why_unreadable(item.path, "HDF5", error)
-            if item.member is None
-            else why_bad_bytes(content[:512], "HDF5", error)
-        )
+
+
+@contextmanager
+def _told(item: Item, head: bytes | None) -> Iterator[None]:
+    """Turn the library's errors into one that says what the file is."""
+    try:
+        yield
+    except SmdownError:
+        raise
+    except READING_ERRORS as error:
+        why = item.place.why("HDF5", error) if head is None else why_bad_bytes(head, "HDF5", error)
         raise InputError(f"got {item}, {why}; download it again") from error
+
+
+def look(item: Item, use: Callable[[Any], T]) -> T:
+    """Return what `use` makes of an open file of which little is wanted: a remote one is not copied for that.
+
+    Parameters
+    ----------
+    item : Item
+        Which file.
+    use : callable
+        Takes the open file; may be called more than once.
+
+    Raises
+    ------
+    InputError
+        As :func:`open_hdf5`, or from `use`.
+    """
+    if item.place.remote and item.member is None:
+        found = blocks.look(item.place, lambda stream: _use(stream, use))
+        if found is not None:
+            return found
+    with open_hdf5(item) as file:
+        return use(file)
+
+
+def _use(stream: Any, use: Callable[[Any], T]) -> T:
+    with LOCK, h5py.File(stream, "r") as file:
+        return use(file)
 
 
 def dataset(file: Any, path: str, item: Item) -> Any:
@@ -63,6 +102,24 @@ def dataset(file: Any, path: str, item: Item) -> Any:
     names = dataset_names(file)
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     raise InputError(f"got {item}, which has no {path!r}; it has {listed or 'nothing'}; correct variables")
+
+
+def whole(node: Any, item: Item) -> Any:
+    """Return all of a dataset.
+
+    Raises
+    ------
+    InputError
+        If it claims more values than any file of a lattice holds.
+    """
+    check_size(node, item)
+    return node[...]
+
+
+def check_size(node: Any, item: Item) -> None:
+    """Raise InputError where a dataset claims more values than any file of a lattice holds."""
+    if not 0 <= (node.size or 0) <= LARGEST:
+        raise InputError(f"got {item}, whose {node.name} claims {node.size} values; it is damaged, download it again")
 
 
 def dataset_names(file: Any) -> list[str]:

@@ -39,6 +39,7 @@ from smdown.sources.config import (
     StationsCsvConfig,
 )
 from smdown.sources.context import IngestContext
+from smdown.sources.copies import COPIES
 from smdown.sources.fill import Origin
 from smdown.sources.places import Place, gdal_options
 from smdown.sources.prepared import Part, PreparedGrid
@@ -174,6 +175,7 @@ def check(configs: Mapping[str, SourceConfig], context: IngestContext) -> None:
 
 def _prepared(name: str, config: BaseSource, context: IngestContext) -> Prepared:
     try:
+        COPIES.recheck()
         with gdal_options(**_GDAL):
             return prepare(config, context)
     except InputError as error:
@@ -276,6 +278,7 @@ def run_ingest(task: IngestTask) -> Receipt:
     start = time.perf_counter()
     prepared = task.prepared
     assert prepared is not None
+    COPIES.recheck()
     try:
         with gdal_options(**_GDAL):
             if isinstance(prepared, PreparedGrid):
@@ -288,4 +291,7 @@ def run_ingest(task: IngestTask) -> Receipt:
             cubes.delete(task.url)
             cubes.delete(quality_url(task.url))
         raise _named(task.name, error) from error
+    finally:
+        if task.parts == 1:
+            COPIES.clear()
     return Receipt(task.key, pixels, time.perf_counter() - start, notes=tuple(f"{task.name}: {n}" for n in notes))

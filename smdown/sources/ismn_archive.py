@@ -6,6 +6,7 @@ handlers of single files do neither.
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -25,12 +26,17 @@ from smdown.errors import InputError
 from smdown.sources.aside import SetAside
 from smdown.sources.config import IsmnConfig
 from smdown.sources.context import IngestContext
+from smdown.sources.copies import local
 from smdown.sources.depths import layer_mean
-from smdown.sources.files import Item, find_files, list_items, why_unreadable
+from smdown.sources.files import why_unreadable
+from smdown.sources.items import Item, list_items
+from smdown.sources.places import Place, find_places
 from smdown.sources.table import PreparedStations, Station, build_table, days_of, inside_extent, none_inside
-from smdown.sources.values import Float32
+from smdown.sources.values import Float32, numbers
 
 SUFFIXES = (".stm",)
+_PERIOD = re.compile(r"_(\d{8})_(\d{8})\.stm$")
+_FLAGS = r"[A-Z]{1,3}\d{0,2}(,[A-Z]{1,3}\d{0,2})*"
 
 
 @dataclass(frozen=True)
@@ -91,14 +97,14 @@ def prepare(config: IsmnConfig, context: IngestContext) -> PreparedIsmn:
     InputError
         In one line, if it cannot be used.
     """
-    items = list_items(input_files(config), SUFFIXES)
+    aside = SetAside(context.strict)
+    items = list_items(input_files(config), SUFFIXES, aside)
     code = next((k for k, v in VARIABLE_LUT.items() if v == config.variable), config.variable)
     wanted = [item for item in items if f"_{code}_" in item.name]
     what = f"the ISMN archive {config.paths[0]}"
     if not wanted:
         there = sorted({parts[3] for item in items if len(parts := item.name.split("_")) > 3})
         raise InputError(f"got {what} without {config.variable} ({code}); it has {', '.join(there)}; correct variable")
-    aside = SetAside(context.strict)
     found = [aside.attempt(item, lambda item=item: read_sensor(item)) for item in wanted]  # type: ignore[misc]
     sensors = [sensor for sensor in found if sensor is not None]
     if not sensors:
@@ -107,13 +113,13 @@ def prepare(config: IsmnConfig, context: IngestContext) -> PreparedIsmn:
     if not inside:
         raise none_inside(context, what, len({(s.network, s.station) for s in sensors}))
     _check_layers(inside, config, what)
-    inputs = f"{len(inside)} files of the ISMN archive {Path(config.paths[0]).name}"
+    inputs = f"{len(inside)} files of the ISMN archive {Place(config.paths[0]).name}"
     return PreparedIsmn(inputs=inputs, aside=aside, sensors=inside, config=config, context=context)
 
 
-def input_files(config: IsmnConfig) -> tuple[Path, ...]:
+def input_files(config: IsmnConfig) -> tuple[Place, ...]:
     """Return the files and archives that the source names."""
-    return find_files(config.paths, (*SUFFIXES, ".zip"))
+    return find_places(config.paths, (*SUFFIXES, ".zip"))
 
 
 def _check_layers(sensors: tuple[Sensor, ...], config: IsmnConfig, what: str) -> None:
@@ -153,12 +159,12 @@ def opened(item: Item) -> Iterator[Any]:
     InputError
         If it is no ISMN file.
     """
-    with tempfile.TemporaryDirectory(prefix="smdown-ismn-") as folder:
-        path = item.path
-        if item.member is not None:
-            path = Path(folder) / item.name
-            path.write_bytes(item.read())
-        if not ends_with_line(path):
+    with tempfile.TemporaryDirectory(prefix="smdown-ismn-") as folder, _unpacked(item, Path(folder)) as path:
+        try:
+            whole = ends_with_line(path)
+        except OSError as error:
+            raise InputError(f"got {item}, {why_unreadable(path, 'an ISMN file', error)}; download it again") from error
+        if not whole:
             raise InputError(f"got {item}, {why_unreadable(path, 'an ISMN file', ValueError('cut short'))}")
         try:
             file = DataFile(IsmnRoot(path.parent), path.name, temp_root=folder)
@@ -166,6 +172,17 @@ def opened(item: Item) -> Iterator[Any]:
             problem = ValueError(_last_line(error))
             raise InputError(f"got {item}, {why_unreadable(path, 'an ISMN file', problem)}") from error
         yield file
+
+
+@contextmanager
+def _unpacked(item: Item, folder: Path) -> Iterator[Path]:
+    """Give the file itself, or the member of an archive as a file of the folder."""
+    if item.member is None:
+        with local(item.place) as path:
+            yield path
+    else:
+        (folder / item.name).write_bytes(item.read())
+        yield folder / item.name
 
 
 def ends_with_line(path: Path) -> bool:
@@ -178,6 +195,18 @@ def ends_with_line(path: Path) -> bool:
 
 def _last_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[-1][:160] if str(error).strip() else type(error).__name__
+
+
+def _check_rows(item: Item, times: Any, flags: pd.Series[str]) -> None:
+    """Raise InputError where times do not rise within the period of the file's name, or a flag is none."""
+    if not (times.is_monotonic_increasing and times.is_unique):
+        raise InputError(f"got {item}, whose times do not rise from line to line; it is damaged")
+    if len(odd := flags[~flags.str.fullmatch(_FLAGS)]):
+        raise InputError(f"got {item}, which flags a value with {odd.iloc[0]!r}; it is damaged")
+    if period := _PERIOD.search(item.name):
+        first, last = (pd.to_datetime(text, format="%Y%m%d", errors="coerce") for text in period.groups())
+        if len(times) and not (times[0] >= first and times[-1] < last + pd.Timedelta(days=1)):
+            raise InputError(f"got {item}, with times from {times[0]} to {times[-1]}; it is damaged")
 
 
 def daily_values(sensor: Sensor, config: IsmnConfig, days: Any) -> Float32:
@@ -204,9 +233,10 @@ def daily_values(sensor: Sensor, config: IsmnConfig, days: Any) -> Float32:
                 frame = file.read_data()
         except Exception as error:  # the package raises whatever its parsing meets
             raise InputError(f"got {sensor.item}, which is damaged ({_last_line(error)})") from error
-    value = pd.to_numeric(frame[config.variable], errors="coerce")
-    low, high = config.valid_range or (-np.inf, np.inf)
+    value = numbers(frame[config.variable], f"{sensor.item}, whose {config.variable}")
     flags = frame[f"{config.variable}_flag"].astype(str).str.strip()
+    _check_rows(sensor.item, frame.index, flags)
+    low, high = config.valid_range or (-np.inf, np.inf)
     good = value[flags.isin(config.flags) & value.between(low, high)]
     groups = good.groupby(pd.DatetimeIndex(good.index).floor("D"))
     mean = groups.mean().where(groups.count() >= config.minimum_values)

@@ -1,7 +1,8 @@
-"""Rasters wherever they lie: local files and any fsspec URL, opened through GDAL, read a window at a time."""
+"""Files wherever they lie: local ones and any fsspec URL; finding them, their version, rasters opened through GDAL."""
 
 from __future__ import annotations
 
+import glob
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,12 +15,13 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.session import DummySession
 
-from smdown.errors import InputError
-from smdown.sources.files import digest, find_files, why_bad_bytes, why_unreadable
+from smdown.errors import InputError, SmdownError
+from smdown.sources.files import READING_ERRORS, digest, find_files, why_bad_bytes, why_unreadable
 
 _HTTP = ("http://", "https://")
 _OPENER_LOCK = threading.Lock()
 _HTTP_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": 4, "GDAL_HTTP_RETRY_DELAY": 0.5}
+_SILENCE_S = 60.0
 _STAMPS = ("ETag", "etag", "LastModified", "last_modified", "updated", "mtime", "created")
 _REMOTE_ERRORS = (OSError, ValueError, RuntimeError, ImportError, RasterioError)
 _REMOTE_MODULES = ("aiohttp", "botocore", "gcsfs", "requests", "pystac_client")
@@ -40,7 +42,7 @@ def remote_errors(say: Callable[[str], str]) -> Iterator[None]:
     """Turn what file systems raise into an InputError with the message that `say` makes of the problem."""
     try:
         yield
-    except InputError:
+    except SmdownError:
         raise
     except Exception as error:
         if not is_remote_error(error):
@@ -93,26 +95,38 @@ class Place:
         except InputError:
             raise
         except Exception as error:
-            if not is_remote_error(error):
+            if not (is_remote_error(error) or isinstance(error, READING_ERRORS)):
                 raise
-            raise InputError(f"got {self}, {self._why(error)}; download it again") from error
+            raise InputError(f"got {self}, {self.why('a raster', error)}; download it again") from error
 
     def _opened(self) -> Any:
         if not self.remote or self.url.startswith(_HTTP):
             return rasterio.open(self.url)
-        fs, path = fsspec.core.url_to_fs(self.url)
+        fs, path = filesystem(self.url)
         with _OPENER_LOCK:
             return rasterio.open(path, opener=fs)
 
-    def _why(self, error: BaseException) -> str:
+    def why(self, wanted: str, error: BaseException | None = None) -> str:
+        """Say in a few words what the file is instead of `wanted`, which could not be read from it."""
         if not self.remote:
-            return why_unreadable(Path(self.url), "a raster", error)
+            return why_unreadable(Path(self.url), wanted, error)
         try:
             with remote_errors(lambda problem: f"which cannot be fetched ({problem})"):
-                fs, path = fsspec.core.url_to_fs(self.url)
-                return why_bad_bytes(fs.cat_file(path, 0, 512), "a raster", error)
+                fs, path = filesystem(self.url)
+                return why_bad_bytes(fs.cat_file(path, start=0, end=512), wanted, error)
         except InputError as problem:
             return str(problem)
+
+    def version(self, *, listed: bool = False) -> tuple[int, str]:
+        """Return size (0 if unknown) and what the store of a remote file says of its version; errors are fsspec's.
+
+        What a listing said a moment ago counts where `listed`.
+        """
+        fs, path = filesystem(self.url)
+        if not listed:
+            fs.invalidate_cache(path)
+        info = fs.info(path)
+        return int(info.get("size") or 0), str(next((info[k] for k in _STAMPS if info.get(k)), ""))
 
     def identity(self) -> tuple[str, int, str]:
         """Return name, size, and a digest of samples; of a remote file what its store says of its version.
@@ -120,15 +134,31 @@ class Place:
         Raises
         ------
         InputError
-            If a remote file is not there.
+            If a store does not answer. A remote file that is not there is of the version "missing".
         """
         if not self.remote:
             path = Path(self.url)
-            return path.name, path.stat().st_size, digest(path)
+            try:
+                return path.name, path.stat().st_size, digest(path)
+            except OSError as error:  # whoever reads it says so
+                return path.name, 0, type(error).__name__
         with remote_errors(lambda problem: f"got {self}, which cannot be fetched ({problem}); correct the path"):
-            fs, path_ = fsspec.core.url_to_fs(self.url)
-            info = fs.info(path_)
-        return self.name, int(info.get("size") or 0), str(next((info[k] for k in _STAMPS if info.get(k)), ""))
+            try:
+                return self.name, *self.version(listed=True)
+            except FileNotFoundError:
+                return self.name, 0, "missing"
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL and the path in it; over the web a transfer may take as long as data come."""
+    if not url.startswith(_HTTP):
+        return fsspec.core.url_to_fs(url)
+    try:
+        import aiohttp
+    except ImportError as error:
+        raise InputError(f"got {url.split('?', maxsplit=1)[0]}, which needs aiohttp; install smdown[http]") from error
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_SILENCE_S, sock_read=_SILENCE_S)
+    return fsspec.core.url_to_fs(url, client_kwargs={"timeout": timeout})
 
 
 def find_places(paths: Sequence[str], suffixes: Sequence[str]) -> tuple[Place, ...]:
@@ -137,7 +167,7 @@ def find_places(paths: Sequence[str], suffixes: Sequence[str]) -> tuple[Place, .
     Parameters
     ----------
     paths : sequence of str
-        As :func:`find_files`; a URL may name a file, hold ``*``, or end in ``/`` for a folder.
+        As :func:`find_files`; a URL may name a file, a folder (on the web with ``/`` at its end), or hold ``*``.
     suffixes : sequence of str
         Lower-case endings that count inside folders.
 
@@ -156,17 +186,29 @@ def find_places(paths: Sequence[str], suffixes: Sequence[str]) -> tuple[Place, .
 
 
 def _remote(url: str, suffixes: tuple[str, ...]) -> list[Place]:
-    if not any(c in url for c in "*[") and not url.endswith("/"):
-        return [Place(url)]
     with remote_errors(lambda problem: f"got the path {url}, which cannot be listed ({problem}); correct it"):
-        fs, path = fsspec.core.url_to_fs(url)
-        names = fs.find(path) if url.endswith("/") else fs.glob(path)
+        fs, path = filesystem(url)
+        fs.invalidate_cache()
+        if any(c in url for c in "*["):
+            names = fs.glob(path)
+        elif url.endswith("/") or _is_folder(fs, path, url, suffixes):
+            names = fs.find(path)
+        else:
+            return [Place(url)]
     kept = [n for n in names if n.lower().endswith(suffixes or ("",))]
     if not kept:
         raise InputError(f"got the path {url}, where no file lies; correct it")
     return [Place(n if "://" in n else fs.unstrip_protocol(n)) for n in kept]
 
 
+def _is_folder(fs: Any, path: str, url: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether a path that does not say so is a folder; the web knows none."""
+    return not (url.startswith(_HTTP) or url.lower().endswith(suffixes or ("",))) and bool(fs.isdir(path))
+
+
 def join_path(folder: str, *parts: str) -> str:
-    """Return a path or URL below a folder."""
-    return "/".join([folder.rstrip("/"), *parts]) if "://" in folder else str(Path(folder, *parts))
+    """Return a path, pattern or URL below a folder, whose own name is no pattern where there is such a folder."""
+    if "://" in folder:
+        return "/".join([folder.rstrip("/"), *parts])
+    literal = glob.has_magic(folder) and Path(folder).exists() and any(map(glob.has_magic, parts))
+    return str(Path(glob.escape(folder) if literal else folder, *parts))

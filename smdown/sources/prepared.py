@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Self
 from smdown.cubes import CubeSpec, Variable
 from smdown.grid import NestedGrid, RasterGrid, Window
 from smdown.sources.aside import FileError, SetAside
-from smdown.sources.files import Item
-from smdown.sources.values import FillWatch, Float32, Mean
+from smdown.sources.config import Range
+from smdown.sources.items import Item
+from smdown.sources.values import FillWatch, Float32, Mean, RangeWatch
 
 _CHUNK, _SHARD_CHUNKS = 256, 4
 
@@ -85,7 +86,7 @@ class PreparedGrid(ABC):
     used : set of str
         Files that were read.
     watches : dict
-        What was seen of undeclared fills, by file and variable.
+        What was seen of undeclared fills and other units, by file and variable.
     """
 
     times_a_part: ClassVar[int] = 32
@@ -100,7 +101,7 @@ class PreparedGrid(ABC):
     aside: SetAside = field(default_factory=SetAside)
     part: Part | None = None
     used: set[str] = field(default_factory=set)
-    watches: dict[tuple[str, str], FillWatch] = field(default_factory=dict)
+    watches: dict[tuple[str, str], FillWatch | RangeWatch] = field(default_factory=dict)
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
@@ -151,14 +152,17 @@ class PreparedGrid(ABC):
             y, x = n // cols * shard, n % cols * shard
             yield Window(y, min(y + shard, self.raster.height), x, min(x + shard, self.raster.width))
 
-    # -- undeclared fills ------------------------------------------------------------------------------------------
+    # -- undeclared fills and units --------------------------------------------------------------------------------
 
-    def watch(self, item: Any, variable: str, scale: float = 1.0, offset: float = 0.0) -> FillWatch:
-        """Return what watches a variable of a file for undeclared fills."""
-        return self.watches.setdefault((str(item), variable), FillWatch(scale, offset))
+    def watch(
+        self, item: Any, variable: str, scale: float = 1.0, offset: float = 0.0, limits: Range | None = None
+    ) -> FillWatch | RangeWatch:
+        """Return what watches a variable of a file for undeclared fills; where there are limits, for other units."""
+        new = FillWatch(scale, offset) if limits is None else RangeWatch(limits)
+        return self.watches.setdefault((str(item), variable), new)
 
     def check_watches(self) -> None:
-        """Raise FileError for the first file that holds an undeclared fill."""
+        """Raise FileError for the first file that holds an undeclared fill, or seems to be in other units."""
         for (item, variable), watch in self.watches.items():
             if verdict := watch.verdict():
                 raise FileError(item, f"got {item}, whose {variable} {verdict}")

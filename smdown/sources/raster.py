@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -14,11 +15,11 @@ from smdown.grid import Window
 from smdown.sources.aside import SetAside
 from smdown.sources.config import RasterConfig
 from smdown.sources.context import IngestContext, needed_window, subset
-from smdown.sources.geotiff import TileFile, merge_grids, of_one_grid, open_tile
+from smdown.sources.geotiff import TileFile, merge_grids, of_one_grid, open_tile, views
 from smdown.sources.places import Place, find_places, join_path
 from smdown.sources.prepared import Block, Part, PreparedGrid
 from smdown.sources.stac import StacItem, find_items
-from smdown.sources.values import FillWatch, Float32
+from smdown.sources.values import FillWatch, Float32, RangeWatch, check_units
 
 SUFFIXES = (".tif", ".tiff", ".vrt", ".img", ".jp2", ".asc", ".bil")
 
@@ -45,7 +46,7 @@ class PreparedRaster(PreparedGrid):
                 place = window.shift(self.origin.y0, self.origin.x0)
                 values = np.full(window.shape, np.nan, dtype=np.float32)
                 for tile in tiles:
-                    watch = self.watch(tile.path, variable.name)
+                    watch = self.watch(tile.path, variable.name, limits=limits)
                     if fill_from(values, place, tile, limits, self.config.nodata, watch):
                         self.used.add(str(tile.path))
                 yield Block(variable.name, window, None, values)
@@ -76,7 +77,7 @@ def fill_from(
     tile: TileFile,
     limits: tuple[float, float] | None,
     nodata: float | None,
-    watch: FillWatch | None = None,
+    watch: FillWatch | RangeWatch | None = None,
 ) -> bool:
     """Fill the pixels of `values` that are still missing with those of a tile, in place; return whether it was read."""
     common = place.intersect(tile.place)
@@ -152,11 +153,11 @@ Named = dict[str, tuple[tuple[Place, ...], int]]
 def _open_tiles(named: Named, config: RasterConfig, aside: SetAside) -> list[tuple[TileFile, ...]]:
     """Return the tiles of every variable that can be opened and lie on the grid that most have."""
     opened = [
-        [aside.attempt(path, lambda path=path, band=band: open_tile(path, band, config.crs)) for path in paths]  # type: ignore[misc]
+        [aside.attempt(path, lambda path=path, band=band: views(open_tile(path, band, config.crs))) for path in paths]  # type: ignore[misc]
         for paths, band in named.values()
     ]
-    fitting = of_one_grid([tile for group in opened for tile in group if tile is not None], aside)
-    groups = [tuple(tile for tile in group if tile is not None and tile.path in fitting) for group in opened]
+    fitting = of_one_grid([tile for group in opened for seen in group if seen is not None for tile in seen], aside)
+    groups = [tuple(tile for seen in group if seen for tile in seen if tile.path in fitting) for group in opened]
     for (name, (paths, _)), group in zip(named.items(), groups, strict=True):
         if not group:
             raise aside.nothing_left(f"{len(paths)} files of {name}", len(paths))
@@ -172,11 +173,20 @@ def _meeting(
         near = [tile for tile in group if tile.place.intersect(window)]
         if not near:
             raise InputError(f"empty extent: got no file of {name} that meets the project's extent; name other files")
-        whole = tuple(tile for tile in near if aside.attempt(tile.path, lambda tile=tile: tile.probe() or True))  # type: ignore[misc]
+        wanted = Counter(tile.units for tile in near if tile.units).most_common(1)
+        units = wanted[0][0] if wanted else ""
+        whole = tuple(tile for tile in near if aside.attempt(tile.path, lambda tile=tile: _usable(tile, units)))  # type: ignore[misc] # noqa: B023
         if not whole:
             raise aside.nothing_left(f"{len(paths)} files of {name}", len(paths))
         out.append(whole)
     return out
+
+
+def _usable(tile: TileFile, units: str) -> bool:
+    """Whether a tile is in the units of the others, and its ends can be read."""
+    check_units(tile.units, units, f"{tile.path}, which")
+    tile.probe()
+    return True
 
 
 def input_files(config: RasterConfig, context: IngestContext | None = None) -> tuple[Place, ...]:

@@ -7,7 +7,6 @@ Latitude and longitude hold fills wherever nothing was retrieved, so they never 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,12 @@ from smdown.sources import hdf5
 from smdown.sources.aside import SetAside, first_usable
 from smdown.sources.config import Range, SmapL3Config
 from smdown.sources.context import LATTICE_PAD_CELLS, IngestContext
-from smdown.sources.files import Item, date_of, find_files, list_items
+from smdown.sources.files import date_of
+from smdown.sources.inputs import source_files
+from smdown.sources.items import Item, list_items
+from smdown.sources.places import Place
 from smdown.sources.prepared import PreparedDays
-from smdown.sources.values import Float32, Mean, clean
+from smdown.sources.values import Float32, Mean, check_range, clean
 
 SUFFIXES = (".h5", ".hdf5", ".nc", ".nc4")
 DEFAULT_RANGE = (0.02, 0.6)
@@ -96,6 +98,7 @@ def read_pass(one: Pass, config: SmapL3Config, cells: Window) -> list[Float32]:
     if len(shapes := {node.shape for node in (*nodes, *flags)}) > 1:
         raise InputError(f"got {one.item}, whose {one.group} has arrays of different shapes; it is damaged")
     shape = shapes.pop()
+    hdf5.check_size(nodes[0], one.item)
     region = cells.slices if shape == LATTICES[config.lattice].window.shape else (slice(None),) * len(shape)
     rows, cols, good = place_cells(one, config, shape, region)
     good &= (rows >= cells.y0) & (rows < cells.y1) & (cols >= cells.x0) & (cols < cells.x1)
@@ -106,7 +109,9 @@ def read_pass(one: Pass, config: SmapL3Config, cells: Window) -> list[Float32]:
     for name, node in zip(config.variables, nodes, strict=True):
         values = np.full(cells.shape, np.nan, dtype=np.float32)
         limits = _limits(config, name, node)
-        values[target] = clean(node[region], fills=(*hdf5.fills(node), -9999.0), valid_range=limits)[good]
+        physical = clean(node[region], fills=(*hdf5.fills(node), -9999.0))[good]
+        check_range(physical, limits, f"{one.item}, whose {name}")
+        values[target] = clean(physical, valid_range=limits)
         out.append(values)
     return out
 
@@ -185,10 +190,13 @@ def prepare(config: SmapL3Config, context: IngestContext) -> PreparedSmapL3:
 
 def _look_at(item: Item, config: SmapL3Config, cells: Window) -> tuple[Variable, ...]:
     """Return the variables of a file that can be read."""
-    with hdf5.open_hdf5(item) as file:
+
+    def found(file: Any) -> tuple[Variable, ...]:
         first = passes_of(file, item, config)[0]
         read_pass(first, config, cells)
         return tuple(_variable(config, name, first.node(path)) for name, path in config.variables.items())
+
+    return hdf5.look(item, found)
 
 
 def by_day(config: SmapL3Config, context: IngestContext, aside: SetAside, notes: list[str]) -> dict[str, Item]:
@@ -199,7 +207,7 @@ def by_day(config: SmapL3Config, context: IngestContext, aside: SetAside, notes:
     InputError
         If no name holds a date, or no file lies in the period.
     """
-    items = list_items(input_files(config), SUFFIXES)
+    items = list_items(input_files(config, context, aside), SUFFIXES, aside)
     days: dict[str, Item] = {}
     older = 0
     for item in items:
@@ -220,9 +228,11 @@ def by_day(config: SmapL3Config, context: IngestContext, aside: SetAside, notes:
     return within
 
 
-def input_files(config: SmapL3Config) -> tuple[Path, ...]:
-    """Return the files and archives that the source names."""
-    return find_files(config.paths, (*SUFFIXES, ".zip"))
+def input_files(
+    config: SmapL3Config, context: IngestContext | None = None, aside: SetAside | None = None
+) -> tuple[Place, ...]:
+    """Return the files and archives that the source names; of a STAC search without an extent, its address alone."""
+    return source_files(config, (*SUFFIXES, ".zip"), context, aside)
 
 
 def _variable(config: SmapL3Config, name: str, node: Any) -> Variable:

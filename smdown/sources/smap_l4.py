@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,12 @@ from smdown.sources import hdf5
 from smdown.sources.aside import SetAside, first_usable
 from smdown.sources.config import Range, SmapL4Config
 from smdown.sources.context import LATTICE_PAD_CELLS, IngestContext
-from smdown.sources.files import Item, find_files, list_items
+from smdown.sources.files import Named
+from smdown.sources.inputs import source_files
+from smdown.sources.items import Item, list_items
+from smdown.sources.places import Place
 from smdown.sources.prepared import PreparedDays
-from smdown.sources.values import Float32, Mean, clean
+from smdown.sources.values import Float32, Mean, check_range, check_units, clean
 
 SUFFIXES = (".h5", ".hdf5")
 FILES_A_DAY = 8
@@ -42,6 +45,7 @@ class PreparedSmapL4(PreparedDays):
     paths: tuple[str, ...]
     cells: Window
     ranges: tuple[Range, ...]
+    units: tuple[str, ...]
 
     def read_item(self, item: Item) -> list[Float32]:
         """Return the project's cells of every variable of a file."""
@@ -52,10 +56,13 @@ class PreparedSmapL4(PreparedDays):
                 raise InputError(f"got {item}, whose cells lie outside the project's extent; name other files")
             inside, outside = common.relative_to(have).slices, common.relative_to(self.cells).slices
             out = []
-            for path, limits in zip(self.paths, self.ranges, strict=True):
+            for path, limits, units in zip(self.paths, self.ranges, self.units, strict=True):
                 node = find_dataset(file, path, item)
+                check_units(hdf5.text(node, "units"), units, f"{item}, whose {path}")
                 values = np.full(self.raster.shape, np.nan, dtype=np.float32)
-                values[outside] = clean(node[inside], fills=hdf5.fills(node), valid_range=limits)
+                physical = clean(node[inside], fills=hdf5.fills(node))
+                check_range(physical, limits, f"{item}, whose {path}")
+                values[outside] = clean(physical, valid_range=limits)
                 out.append(values)
         return out
 
@@ -72,6 +79,7 @@ class _Found:
     have: Window
     variables: tuple[Variable, ...]
     ranges: tuple[Range, ...]
+    units: tuple[str, ...]
 
 
 def prepare(config: SmapL4Config, context: IngestContext) -> PreparedSmapL4:
@@ -83,7 +91,7 @@ def prepare(config: SmapL4Config, context: IngestContext) -> PreparedSmapL4:
         In one line, if they cannot be used.
     """
     aside, notes = SetAside(context.strict), list[str]()
-    days = by_day(_of_product(config, notes), context, config.minimum_files, notes, aside)
+    days = by_day(_of_product(config, context, notes, aside), context, config.minimum_files, notes, aside)
     wanted = context.lattice_cells(EASE2_M09)
     cells = _clip(wanted.expand(LATTICE_PAD_CELLS))
     items = [item for items in days.values() for item in items]
@@ -103,26 +111,31 @@ def prepare(config: SmapL4Config, context: IngestContext) -> PreparedSmapL4:
         paths=tuple(config.chosen.values()),
         cells=cells,
         ranges=found.ranges,
+        units=found.units,
     )
 
 
 def _look_at(item: Item, config: SmapL4Config, wanted: Window) -> _Found:
     """Return what a file says of grid and variables."""
-    with hdf5.open_hdf5(item) as file:
-        nodes = {name: find_dataset(file, path, item) for name, path in config.chosen.items()}
-        have = file_cells(file, next(iter(nodes.values())), item)
-        if have.intersect(wanted) is None:
-            raise InputError(
-                f"empty extent: got {item} covering M09 rows {have.y0}:{have.y1}, columns {have.x0}:{have.x1}, which "
-                f"does not meet the project's rows {wanted.y0}:{wanted.y1}, columns {wanted.x0}:{wanted.x1}; move it"
-            )
-        ranges = tuple(config.range_of(n) or hdf5.limits(d) or DEFAULT_RANGE for n, d in nodes.items())
-        return _Found(have, tuple(_variable(config, n, d) for n, d in nodes.items()), ranges)
+    return hdf5.look(item, lambda file: _found(file, item, config, wanted))
 
 
-def _of_product(config: SmapL4Config, notes: list[str]) -> tuple[Item, ...]:
+def _found(file: Any, item: Item, config: SmapL4Config, wanted: Window) -> _Found:
+    nodes = {name: find_dataset(file, path, item) for name, path in config.chosen.items()}
+    have = file_cells(file, next(iter(nodes.values())), item)
+    if have.intersect(wanted) is None:
+        raise InputError(
+            f"empty extent: got {item} covering M09 rows {have.y0}:{have.y1}, columns {have.x0}:{have.x1}, which "
+            f"does not meet the project's rows {wanted.y0}:{wanted.y1}, columns {wanted.x0}:{wanted.x1}; move it"
+        )
+    ranges = tuple(config.range_of(n) or hdf5.limits(d) or DEFAULT_RANGE for n, d in nodes.items())
+    units = tuple(hdf5.text(node, "units") for node in nodes.values())
+    return _Found(have, tuple(_variable(config, n, d) for n, d in nodes.items()), ranges, units)
+
+
+def _of_product(config: SmapL4Config, context: IngestContext, notes: list[str], aside: SetAside) -> tuple[Item, ...]:
     """Return the files but for those whose names tell of another product."""
-    items = list_items(input_files(config), SUFFIXES)
+    items = list_items(input_files(config, context, aside), SUFFIXES, aside)
     kept = tuple(i for i in items if (m := _PRODUCT.search(i.name)) is None or m[1] == config.product)
     if not kept:
         raise InputError(f"got {items[0]}, which is no {config.product} file; set product, or name other files")
@@ -131,9 +144,11 @@ def _of_product(config: SmapL4Config, notes: list[str]) -> tuple[Item, ...]:
     return kept
 
 
-def input_files(config: SmapL4Config) -> tuple[Path, ...]:
-    """Return the files and archives that the source names."""
-    return find_files(config.paths, (*SUFFIXES, ".zip"))
+def input_files(
+    config: SmapL4Config, context: IngestContext | None = None, aside: SetAside | None = None
+) -> tuple[Place, ...]:
+    """Return the files and archives that the source names; of a STAC search without an extent, its address alone."""
+    return source_files(config, (*SUFFIXES, ".zip"), context, aside)
 
 
 def _clip(window: Window) -> Window:
@@ -179,12 +194,15 @@ def by_day(
     return kept
 
 
-def stamp_of(item: Item) -> tuple[str, str]:
+def stamp_of(item: Named) -> tuple[str, str]:
     """Return the ISO day and the time in a file's name."""
     match = _STAMP.search(item.name)
     if match is None:
         raise InputError(f"got {item}, whose name holds no time stamp YYYYMMDDThhmmss; keep NSIDC's file names")
-    return f"{match[1]}-{match[2]}-{match[3]}", match[4]
+    try:
+        return date(*map(int, match.groups()[:3])).isoformat(), match[4]
+    except ValueError as error:
+        raise InputError(f"got {item}, whose name holds no day of any calendar; keep NSIDC's file names") from error
 
 
 def find_dataset(file: Any, path: str, item: Item) -> Any:
@@ -203,8 +221,8 @@ def file_cells(file: Any, node: Any, item: Item) -> Window:
         If the coordinates are off the lattice by more than 0.001 cell, or absent and the array is not the whole grid.
     """
     if "x" in file and "y" in file:
-        cols = lattice_indices((file["x"][...] - EASE2_M09.x0) / EASE2_M09.cell, f"x of {item}")
-        rows = lattice_indices((EASE2_M09.y0 - file["y"][...]) / EASE2_M09.cell, f"y of {item}")
+        cols = lattice_indices((hdf5.whole(file["x"], item) - EASE2_M09.x0) / EASE2_M09.cell, f"x of {item}")
+        rows = lattice_indices((EASE2_M09.y0 - hdf5.whole(file["y"], item)) / EASE2_M09.cell, f"y of {item}")
         window = Window(int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1)
     else:
         window = EASE2_M09.window

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin
@@ -33,11 +33,14 @@ class StacItem:
         ISO day, UTC.
     assets : dict
         Place of each asset, by key.
+    data : dict
+        All of it, as read.
     """
 
     id: str
     day: str
     assets: dict[str, Place]
+    data: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def asset(self, key: str) -> Place:
         """Return the place of an asset.
@@ -168,7 +171,7 @@ def _item(data: dict[str, Any], base: str) -> StacItem:
         moment = datetime.fromisoformat(stamp)
         day = (moment if moment.tzinfo is None else moment.astimezone(UTC)).date().isoformat()
         assets = {key: Place(_join(base, asset["href"])) for key, asset in data["assets"].items()}
-        return StacItem(str(data["id"]), day, assets)
+        return StacItem(str(data["id"]), day, assets, data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"got {base}, an item that is no STAC ({type(error).__name__}: {error})") from error
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from smdown.errors import InputError
 from smdown.sources.config import Range
 
 Float32 = npt.NDArray[np.float32]
@@ -52,6 +54,20 @@ def clean(
     return out
 
 
+def numbers(column: pd.Series[Any], what: str) -> pd.Series[Any]:
+    """Return a column of a table as numbers, NaN where it is empty.
+
+    Raises
+    ------
+    InputError
+        If it holds what is neither a number nor empty.
+    """
+    out = pd.to_numeric(column, errors="coerce")
+    if (odd := out.isna() & column.notna()).any():
+        raise InputError(f"got {what} holds {str(column[odd].iloc[0])[:40]!r}, which is no number; mend it")
+    return out
+
+
 class FillWatch:
     """Looks for a fill that nobody declared, in all values of one variable of one file.
 
@@ -94,6 +110,50 @@ class FillWatch:
     def _say(self, value: float, how: str, remedy: str) -> str:
         advice = remedy.format(f"{self._suspects[value]:.8g}")
         return f"holds {value:.8g} {how}, which the file does not declare as missing; {advice}"
+
+
+class RangeWatch:
+    """Looks for values of which none is near the limits, as if they were in other units.
+
+    Parameters
+    ----------
+    limits : tuple of float
+        What values are kept.
+    """
+
+    def __init__(self, limits: Range) -> None:
+        self._limits = limits
+        self._low, self._high = np.inf, -np.inf
+
+    def look(self, values: npt.NDArray[Any]) -> None:
+        """Take in values that are not cut to the limits yet; NaN does not count."""
+        part = values[np.isfinite(values)]
+        if part.size:
+            self._low, self._high = min(self._low, float(part.min())), max(self._high, float(part.max()))
+
+    def verdict(self) -> str | None:
+        """Return what is wrong, in words; None where nothing is, or all is one number (a fill that the limits cut)."""
+        low, high = self._limits
+        if self._low >= self._high or max(self._low - high, low - self._high) <= high - low:
+            return None
+        return (
+            f"holds {self._low:.6g} to {self._high:.6g}, all far outside {low:g} to {high:g}, as if in other units; "
+            "convert it, or correct valid_range"
+        )
+
+
+def check_range(values: npt.NDArray[Any], limits: Range, what: str) -> None:
+    """Raise InputError where no value is near the limits, as if they were in other units."""
+    watch = RangeWatch(limits)
+    watch.look(values)
+    if verdict := watch.verdict():
+        raise InputError(f"got {what} {verdict}")
+
+
+def check_units(got: str, wanted: str, what: str) -> None:
+    """Raise InputError where a file states other units than the first that was read; none are any."""
+    if got and wanted and got != wanted:
+        raise InputError(f"got {what} is in {got!r}, where other files have {wanted!r}; convert it, or leave it out")
 
 
 class Mean:

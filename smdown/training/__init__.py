@@ -6,8 +6,10 @@ from smdown.training.config import TrainingConfig, check_no_leak
 from smdown.training.context import Layer, TrainContext
 from smdown.training.fit import train
 from smdown.training.predictor import Prediction, Predictor, combine
+from smdown.training.tabular import Baselines
 
 __all__ = [
+    "Baselines",
     "Bundle",
     "BundleCard",
     "Layer",

@@ -1,23 +1,32 @@
-"""Held-out blocks decide: ensemble weights, calibration of the variance, and what is said about each network."""
+"""Held-out blocks decide: ensemble weights, calibration of the variance, and what is said about each network.
+
+Errors count as they remain in a map that agrees with the coarse product (see `smdown.training.heldout`): what a network
+misses of a whole cell on a day is put right there, so it says nothing of whom to trust inside the cell.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from smdown.kernels.bootstrap import rmse_intervals
 from smdown.networks import Network
-from smdown.networks.base import crop
 from smdown.training.collect import Collected
 from smdown.training.config import TrainingConfig
-from smdown.training.data import SampleSet
-from smdown.training.loss import cell_moments
+from smdown.training.context import Layer
+from smdown.training.heldout import Held, constrained_errors, predict_held
 from smdown.training.stacking import ensemble_weights, mixture
 
 Array = npt.NDArray[np.float64]
+OWN_SAY = 6.0
+"""Places that a network's own statement of its variance counts as, beside the held-out places that contradict it."""
+Z_90 = 1.6448536269514722
+_LEAST_BLOCKS = 5
+PIXEL_LABELS = ("stations", "gridded")
+"""Labels that tell the error of a pixel, the best first."""
 
 
 @dataclass(frozen=True)
@@ -29,116 +38,145 @@ class Assessment:
     weights : dict
         Per layer and network.
     variance_scale : dict
-        Per layer: what makes the mean squared error equal the mean variance.
+        Per layer: what the ensemble's variance is multiplied by in a map that agrees with the coarse product.
     metrics : dict
-        Per layer, label and member: number of samples, root mean squared error, correlation.
+        Per layer, label and member: number of samples and blocks, root mean squared error (``rmse``, and
+        ``rmse_constrained`` in such a map), bias, correlation, share of samples inside the calibrated 90 % interval,
+        and the interval of its error over that of the ensemble.
+    unconstrained_scale : dict
+        Per layer: the same for a map that is not made to agree.
+    member_scale : dict
+        Per layer and network: the same for each network's own map that agrees.
     """
 
     weights: dict[str, dict[str, float]]
     variance_scale: dict[str, float]
     metrics: dict[str, Any]
+    unconstrained_scale: dict[str, float] = field(default_factory=dict)
+    member_scale: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Held:
-    """Predictions of one label on held-out blocks: ``(network, n)``, and the label's values ``(n,)``."""
-
-    mean: Array
-    variance: Array
-    target: Array
-
-
-def assess(config: TrainingConfig, networks: dict[str, Network], data: Collected, layers: list[str]) -> Assessment:
+def assess(
+    config: TrainingConfig, networks: dict[str, Network], data: Collected, layers: tuple[Layer, ...]
+) -> Assessment:
     """Weigh and calibrate the networks on the validation samples, in physical units."""
-    weights, scales, metrics = {}, {}, {}
-    by_label: dict[str, tuple[Array, Array, Array]] = {
-        label.kind: _predict(config, networks, [s for s in data.validation if s.label == label.kind], data)
-        for label in config.labels
-    }
+    names = list(networks)
+    everything = predict_held(networks, data.validation, data.target, 4 * config.batch_pixels)
+    found = Assessment({}, {}, {}, {}, {})
     for n, layer in enumerate(layers):
-        held = {kind: _layer(found, n) for kind, found in by_label.items() if len(found[2])}
-        held = {kind: part for kind, part in held.items() if len(part.target)}
-        share = _weights(config, held, len(networks))
-        weights[layer] = dict(zip(networks, share.tolist(), strict=True))
-        scales[layer] = _variance_scale(held, share)
-        metrics[layer] = {kind: _scores(part, list(networks), share) for kind, part in held.items()}
-    return Assessment(weights, scales, metrics)
+        held = {label: part.layer(n) for label, part in everything.items()}
+        held = {label: part for label, part in held.items() if len(part.target)}
+        left = constrained_errors(held, config.block_cells)
+        share = _weights(config, left, len(names))
+        scale, free, alone = _scales(held, left, share, layer.uncertainty)
+        found.weights[layer.name] = dict(zip(names, share.tolist(), strict=True))
+        found.variance_scale[layer.name], found.unconstrained_scale[layer.name] = scale, free
+        found.member_scale[layer.name] = dict(zip(names, alone, strict=True))
+        extra = {"scale": scale, "alone": alone, "uncertainty": layer.uncertainty}
+        found.metrics[layer.name] = {
+            label: _scores(part, *left[label], names, share, config, extra) for label, part in held.items()
+        }
+    return found
 
 
-@torch.inference_mode()
-def _predict(
-    config: TrainingConfig, networks: dict[str, Network], sets: list[SampleSet], data: Collected
-) -> tuple[Array, Array, Array]:
-    """Return mean and variance ``(network, n, layer)`` and target ``(n, layer)``; pixels are samples of their own."""
-    means: list[list[Array]] = [[] for _ in networks]
-    variances: list[list[Array]] = [[] for _ in networks]
-    targets = []
-    std, centre = data.target.std.numpy().astype(np.float64), data.target.mean.numpy().astype(np.float64)
-    for group in (group for samples in sets for group in samples.groups(4 * config.batch_pixels)):
-        targets.append(_flat(group.target) * std + centre)
-        for k, network in enumerate(networks.values()):
-            fine = crop(group.fine, group.radius - network.radius)
-            mean, log_variance = network(fine, group.sequence, group.place)
-            if group.label == "cell_mean":
-                mean, log_variance = cell_moments(mean, log_variance, group.mask)
-            means[k].append(_flat(mean) * std + centre)
-            variances[k].append(_flat(log_variance.exp()) * std**2)
-    if not targets:
-        nothing = np.empty((len(networks), 0, len(std)))
-        return nothing, nothing, nothing[0]
-    return (
-        np.stack([np.concatenate(m) for m in means]),
-        np.stack([np.concatenate(v) for v in variances]),
-        np.concatenate(targets),
-    )
-
-
-def _flat(values: torch.Tensor) -> Array:
-    array = values.double().numpy()
-    return array if array.ndim == 2 else np.moveaxis(array, 1, -1).reshape(-1, array.shape[1])
-
-
-def _layer(found: tuple[Array, Array, Array], n: int) -> _Held:
-    mean, variance, target = (values[..., n] for values in found)
-    known = np.isfinite(target)
-    return _Held(mean[:, known], variance[:, known], target[known])
-
-
-def _weights(config: TrainingConfig, held: dict[str, _Held], n_networks: int) -> Array:
+def _weights(config: TrainingConfig, left: dict[str, tuple[Held, Array]], n_networks: int) -> Array:
     """Return the ensemble's weights; a label counts by its weight, whatever its number of samples."""
-    if not held:
+    if not left:
         return np.full(n_networks, 1 / n_networks)
     shares: dict[str, float] = {label.kind: label.weight for label in config.labels}
-    sample_weight = np.concatenate([np.full(len(p.target), shares[k] / len(p.target)) for k, p in held.items()])
-    predictions = np.concatenate([p.mean for p in held.values()], axis=1)
-    target = np.concatenate([p.target for p in held.values()])
-    return ensemble_weights(config.ensemble, predictions, target, sample_weight, config.shrinkage)
+    errors = {label: error for label, (_, error) in left.items()}
+    weight = np.concatenate([np.full(e.shape[1], shares[label] / e.shape[1]) for label, e in errors.items()])
+    joined = np.concatenate(list(errors.values()), axis=1)
+    return ensemble_weights(config.ensemble, joined, np.zeros(joined.shape[1]), weight, config.shrinkage)
 
 
-def _variance_scale(held: dict[str, _Held], weights: Array) -> float:
-    """Return mean squared error over mean variance, of stations where there are any, since the map is of pixels."""
-    part = held.get("stations") or next(iter(held.values()), None)
-    if part is None:
-        return 1.0
-    mean, variance = mixture(part.mean, part.variance, weights[:, None])
-    return float(np.clip(((mean - part.target) ** 2).mean() / max(variance.mean(), 1e-12), 1e-3, 1e3))
+def _scales(
+    held: dict[str, Held], left: dict[str, tuple[Held, Array]], share: Array, uncertainty: float
+) -> tuple[float, float, list[float]]:
+    """Return what variances are multiplied by: the ensemble's, the same without the constraint, each network's.
+
+    Stations, or else a finer product, tell the error of a pixel. Without either it is taken from that of the cells'
+    means as it is, on the assumption that the relation is as good inside the cells as between them.
+    """
+    label = next((kind for kind in PIXEL_LABELS if kind in held), next(iter(held), None))
+    if label is None:
+        return 1.0, 1.0, [1.0] * len(share)
+    part = held[label]
+    free = variance_scale(*_mixed(part, part.errors[..., 0], share), part, uncertainty)
+    if label not in PIXEL_LABELS:
+        alone = [variance_scale(e[:, 0], v[:, 0], part, 0.0) for e, v in zip(part.errors, part.variance, strict=True)]
+        return variance_scale(*_mixed(part, part.errors[..., 0], share), part, 0.0), free, alone
+    some, errors = left[label]
+    variances = some.variance[..., 0]
+    alone = [variance_scale(e, v, some, uncertainty) for e, v in zip(errors, variances, strict=True)]
+    return variance_scale(*_mixed(some, errors, share), some, uncertainty), free, alone
 
 
-def _scores(part: _Held, names: list[str], weights: Array) -> dict[str, Any]:
-    fields = dict(zip(names, part.mean, strict=True)) | {
-        "ensemble": weights @ part.mean,
-        "mean": part.mean.mean(axis=0),
-    }
-    return {name: _score(field, part.target) for name, field in fields.items()}
+def _mixed(part: Held, errors: Array, share: Array) -> tuple[Array, Array]:
+    """Return the ensemble's errors and variance."""
+    mean, variance = mixture(errors, part.variance[..., 0], share[:, None])
+    return np.asarray(mean), np.asarray(variance)
 
 
-def _score(field: Array, target: Array) -> dict[str, float]:
-    rmse = float(np.sqrt(((field - target) ** 2).mean()))
-    spread = float(field.std() * target.std())
-    covariance = float(((field - field.mean()) * (target - target.mean())).mean())
+def variance_scale(errors: Array, variance: Array, part: Held, uncertainty: float) -> float:
+    """Return the factor that brings a stated variance to the size of the errors, as far as they can tell.
+
+    Errors of a place last from day to day, so places count, not samples: with *m* of them and `OWN_SAY` = *k*, the
+    factor is ``(m s + k) / (m + k)`` with *s* the mean squared error, less the coarse product's variance that the map
+    adds, over the mean variance. That is the posterior mean of a scaled variance whose prior is the network's own.
+    """
+    place = part.station if (part.station >= 0).any() else np.unique(part.cell, axis=0, return_inverse=True)[1]
+    count = len(np.unique(place))
+    own = max(float((errors**2).mean()) - uncertainty**2, 0.0) / max(float(variance.mean()), 1e-12)
+    return float(np.clip((count * own + OWN_SAY) / (count + OWN_SAY), 1e-3, 1e3))
+
+
+def _scores(
+    part: Held, left: Held, errors: Array, names: list[str], share: Array, config: TrainingConfig, extra: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the figures of every network, the ensemble, and the means that it might have been."""
+    mean, target = part.mean[..., 0], part.target[:, 0]
+    n = len(names)
+    weights = {name: np.eye(n)[k] for k, name in enumerate(names)} | {"ensemble": share, "mean": np.full(n, 1 / n)}
+    out = {name: _score(weight @ mean, target) for name, weight in weights.items()}
+    scales = dict(zip(names, extra["alone"], strict=True))
+    for name, weight in weights.items():
+        error, variance = _mixed(left, errors, weight)
+        std = np.sqrt(variance * scales.get(name, extra["scale"]) + extra["uncertainty"] ** 2)
+        out[name]["rmse_constrained"] = float(np.sqrt((error**2).mean()))
+        out[name]["coverage_90"] = float((np.abs(error) <= Z_90 * std).mean())
+    _add_ratios(out, left, np.stack([weights[name] @ errors for name in out]), list(out), config)
+    return out
+
+
+def _add_ratios(
+    out: dict[str, dict[str, float]], left: Held, errors: Array, names: list[str], config: TrainingConfig
+) -> None:
+    """Add intervals of the errors over that of the ensemble; a block is a held-out block of cells on one day."""
+    key = np.column_stack([left.cell // max(1, config.block_cells), left.day])
+    _, block = np.unique(key, axis=0, return_inverse=True)
+    block = block.reshape(-1)
+    counts: Array = np.asarray(np.bincount(block), dtype=np.float64)
+    squares: Array = np.stack([np.bincount(block, e**2, minlength=len(counts)) for e in errors]).astype(np.float64)
+    base = names.index("ensemble")
+    few = len(counts) < _LEAST_BLOCKS or squares[base].sum() <= 0
+    for k, name in enumerate(names):
+        out[name]["blocks"] = len(counts)
+        if not few:
+            out[name]["ratio"] = float(np.sqrt(squares[k].sum() / squares[base].sum()))
+    if not few:
+        _, ratio = rmse_intervals(counts, squares, base)
+        for name, (low, high) in zip(names, ratio.tolist(), strict=True):
+            out[name] |= {"ratio_low": low, "ratio_high": high}
+
+
+def _score(values: Array, target: Array) -> dict[str, float]:
+    rmse = float(np.sqrt(((values - target) ** 2).mean()))
+    spread = float(values.std() * target.std())
+    covariance = float(((values - values.mean()) * (target - target.mean())).mean())
     return {
         "n": len(target),
         "rmse": rmse,
-        "bias": float((field - target).mean()),
+        "bias": float((values - target).mean()),
         "r": covariance / spread if spread else 0.0,
     }

@@ -116,9 +116,9 @@ def _differences(what: str, cards: Sequence[FeatureCard], names: Sequence[str], 
     if not found and list(names) != wanted:
         found.append(f"{what}s come as {', '.join(names)} but were trained as {', '.join(wanted)}")
     return found + [
-        f"{what} {card.name} is in {units[card.name]!r} but was trained in {card.units!r}"
+        f"{what} {card.name} is in {units.get(card.name, '')!r} but was trained in {card.units!r}"
         for card in cards
-        if card.name in units and units[card.name] != card.units
+        if card.name in names and units.get(card.name, "") != card.units
     ]
 
 

@@ -64,6 +64,8 @@ class BundleCard(_Model):
     networks: dict[str, Annotated[NetworkConfig, Field(discriminator="kind")]] = Field(min_length=1)
     weights: dict[str, dict[str, Annotated[float, Field(ge=0, le=1 + 1e-9)]]]
     variance_scale: dict[str, Annotated[float, Field(gt=0)]]
+    unconstrained_scale: dict[str, Annotated[float, Field(gt=0)]] = {}
+    member_scale: dict[str, dict[str, Annotated[float, Field(gt=0)]]] = {}
     metrics: dict[str, Any] = {}
     splits: SplitCard = SplitCard()
     provenance: dict[str, Any] = {}

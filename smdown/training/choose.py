@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,9 @@ import numpy.typing as npt
 from smdown.grid import nominal_ratio
 from smdown.training.config import LabelConfig, TrainingConfig
 from smdown.training.context import Field, TrainContext
+from smdown.training.index import PATCH, patch_starts
 from smdown.training.labels import Stations
+from smdown.training.periods import Period
 from smdown.training.samples import Index, Request, sequence_ratio
 from smdown.training.splits import Cells, Split
 
@@ -29,12 +31,22 @@ class Labels:
         float32, ``(layer, day, cell)``.
     stations : Stations
         With values ``(layer, day, station)``.
+    period : Period
+        Which days train and which validate.
+    finer : dict
+        Cell averages of each gridded label, by its source, float32, ``(layer, day, cell)``.
     """
 
     days: tuple[str, ...]
     cells: Cells
     coarse: Field
     stations: Stations
+    period: Period
+    finer: dict[str, Field] = field(default_factory=dict)
+
+    def on_cells(self, label: LabelConfig) -> Field:
+        """Return a label's values on cells."""
+        return self.finer[label.source] if label.kind == "gridded" else self.coarse
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Wanted:
     request : Request
         What to read.
     target : ndarray
-        float32, ``(n, layer)``: the label's value.
+        float32, ``(n, layer)``: the label's value, that of the cell where pixels have their own.
     station : ndarray
         Number of the station, -1 for cells.
     validation : ndarray of bool
@@ -69,7 +81,7 @@ def choose(
     """Return the samples of every label and resolution."""
     wanted = []
     for label in config.labels:
-        for resolution in config.resolutions:
+        for resolution in label.resolutions or config.resolutions:
             ratio = nominal_ratio(context.lattice, resolution)
             pick = _stations if label.kind == "stations" else _cells
             found = pick(label, resolution, ratio, config, context, labels, roles, radius, rng)
@@ -82,18 +94,28 @@ def _cells(
     label: LabelConfig, resolution: int, ratio: int, config: TrainingConfig, context: TrainContext,
     labels: Labels, roles: Split, radius: int, rng: np.random.Generator,
 ) -> Wanted:  # fmt: skip
-    known = np.asarray(np.isfinite(labels.coarse).any(axis=0))
-    limit = config.samples_at(resolution, ratio)
-    day, cell = _by_role(known, roles.validation_cell, np.ones_like(roles.validation_cell), limit, config, rng)
+    values = labels.on_cells(label)
+    known = np.asarray(np.isfinite(values).any(axis=0))
+    size = patch_size(label, ratio)
+    limit = config.samples_at(resolution, size)
+    every = np.ones_like(roles.validation_cell)
+    day, cell, held = _by_role(known, labels.period, roles.validation_cell, every, limit, config, rng)
     where = labels.cells[cell]
+    starts = patch_starts(ratio, size)
+    within = starts[rng.integers(0, len(starts), (len(day), 2))] if len(starts) > 1 else 0
     return Wanted(
         label, resolution,
-        Request(ratio, where * ratio, ratio, radius, day, where, _coarsening(config, context)),
-        labels.coarse[:, day, cell].T.copy(), np.full(len(day), -1), roles.validation_cell[cell],
+        Request(ratio, where * ratio + within, size, radius, day, where, coarsening(config, context)),
+        values[:, day, cell].T.copy(), np.full(len(day), -1), held,
     )  # fmt: skip
 
 
-def _coarsening(config: TrainingConfig, context: TrainContext) -> int:
+def patch_size(label: LabelConfig, ratio: int) -> int:
+    """Return the side of a label's samples: whole cells where cells are the label, else patches."""
+    return ratio if label.kind == "cell_mean" else min(PATCH, ratio)
+
+
+def coarsening(config: TrainingConfig, context: TrainContext) -> int:
     """Return the configured step where the sequence's grid allows it, else 1."""
     ratio = sequence_ratio(context)
     return config.sequence_step if ratio and ratio % config.sequence_step == 0 else 1
@@ -106,27 +128,33 @@ def _stations(
     stations = labels.stations
     known = np.asarray(np.isfinite(stations.values).any(axis=0))
     seen = ~roles.held_out
-    day, station = _by_role(known, roles.validation_station, seen, config.station_samples, config, rng)
+    day, station, held = _by_role(
+        known, labels.period, roles.validation_station, seen, config.station_samples, config, rng
+    )
     return Wanted(
         label, resolution,
         Request(ratio, stations.pixels(context.grid(ratio))[station], 1, radius, day, stations.cells[station]),
-        stations.values[:, day, station].T.copy(), station, roles.validation_station[station],
+        stations.values[:, day, station].T.copy(), station, held,
     )  # fmt: skip
 
 
 def _by_role(
     known: npt.NDArray[np.bool_],
+    period: Period,
     validation: npt.NDArray[np.bool_],
     allowed: npt.NDArray[np.bool_],
     limit: int,
     config: TrainingConfig,
     rng: np.random.Generator,
-) -> tuple[Index, Index]:
-    """Return days and items of at most `limit` samples, training ones first."""
+) -> tuple[Index, Index, npt.NDArray[np.bool_]]:
+    """Return days and items of at most `limit` samples, training ones first, and which of them validate."""
     share = config.validation_fraction
-    train = balanced(known & (allowed & ~validation), max(1, round(limit * (1 - share))), rng)
-    held = balanced(known & (allowed & validation), max(1, round(limit * share)), rng)
-    return np.concatenate([train[0], held[0]]), np.concatenate([train[1], held[1]])
+    train = balanced(
+        known & (allowed & ~validation) & period.training[:, None], max(1, round(limit * (1 - share))), rng
+    )
+    held = balanced(known & (allowed & validation) & period.validation[:, None], max(1, round(limit * share)), rng)
+    validates = np.arange(len(train[0]) + len(held[0])) >= len(train[0])
+    return np.concatenate([train[0], held[0]]), np.concatenate([train[1], held[1]]), validates
 
 
 def balanced(known: npt.NDArray[np.bool_], limit: int, rng: np.random.Generator) -> tuple[Index, Index]:

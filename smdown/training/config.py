@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from smdown.errors import ConfigError
 from smdown.networks import CNNConfig, DNNConfig, LSTMConfig
 from smdown.networks.config import NetworkConfig
+
+Precision = Literal["32", "bf16-mixed", "16-mixed"]
+_OF_NO_CONSEQUENCE = {"tensorboard", "keep_checkpoints"}
 
 
 class _Model(BaseModel):
@@ -19,12 +22,29 @@ class _Model(BaseModel):
 class LabelConfig(_Model):
     """One kind of label."""
 
-    kind: Literal["cell_mean", "cubic", "stations"] = Field(
+    kind: Literal["cell_mean", "cubic", "gridded", "stations"] = Field(
         description="cell_mean: the mean of the prediction over a cell is the coarse value; "
-        "cubic: the coarse product interpolated to the pixel; stations: the pixel that holds the station."
+        "cubic: the coarse product interpolated to the pixel; gridded: a finer product, resampled to the pixel; "
+        "stations: the pixel that holds the station."
     )
     source: str = Field(description="Source of the label; it must not feed a driver.")
     weight: float = Field(1.0, gt=0, description="Share of this kind in the loss, relative to the others.")
+    variables: dict[str, str] = Field(
+        default_factory=dict,
+        description="gridded: the source's variable for each layer; layers that are not named have no such label.",
+    )
+    resolutions: tuple[int, ...] | None = Field(
+        None, min_length=1, description="Where it is used; at all resolutions of the training by default."
+    )
+
+    @model_validator(mode="after")
+    def _variables_where_needed(self) -> Self:
+        if (self.kind == "gridded") != bool(self.variables):
+            raise ValueError(
+                f"got variables {self.variables or None} for a label of kind {self.kind}; "
+                "a gridded label names the source's variable for each layer, the others name none"
+            )
+        return self
 
 
 class NetworksConfig(_Model):
@@ -73,7 +93,23 @@ class TrainingConfig(_Model):
     input_noise: float = Field(
         0.1, ge=0, description="Standard deviation of noise added to standardised drivers while training."
     )
-    beta: float = Field(0.5, ge=0, le=1, description="0: Gaussian likelihood; 1: as a squared error for the mean.")
+    gradient_clip: float = Field(1.0, gt=0, description="Longest gradient of a step; longer ones are shortened to it.")
+    loss: Literal["beta_nll", "nll"] = Field(
+        "beta_nll",
+        description="beta_nll: Gaussian likelihood weighted by the variance to the power beta; nll: the plain one, "
+        "after warm_up epochs in which the variance stays fixed.",
+    )
+    warm_up: int = Field(5, ge=0, description="nll: first epochs, in which the mean alone is fitted, by squared error.")
+    beta: float = Field(
+        0.5, ge=0, le=1, description="beta_nll: 0: Gaussian likelihood; 1: as a squared error for the mean."
+    )
+    precision: Precision = Field(
+        "32", description="Numbers that networks compute in; bf16-mixed and 16-mixed (GPU) keep weights in 32 bits."
+    )
+    tensorboard: bool = Field(
+        False, description="Write logs for TensorBoard beside the table of epochs; needs the extra smdown[logs]."
+    )
+    keep_checkpoints: bool = Field(False, description="Keep the last epoch's state of every network in the bundle.")
     batch_pixels: int = Field(4096, ge=1, description="Pixels of coarse cells in a step.")
     pixels_per_epoch: int = Field(60_000, ge=1, description="Pixels of cells that an epoch sees per resolution.")
     sequence_step: int = Field(
@@ -86,13 +122,36 @@ class TrainingConfig(_Model):
         0.5, ge=0, lt=1, description="Share of stations that training never sees; they are left for the evaluation."
     )
     block_cells: int = Field(2, ge=1, description="Side of the square blocks of cells that are held out together.")
-    max_cells: int = Field(256, ge=2, description="Coarse cells sampled from the extent, at most.")
+    folds: int = Field(
+        1, ge=1, description="From 2 on: blocks, and stations by their cells, are dealt to folds; one is held out."
+    )
+    fold: int = Field(0, ge=0, description="The fold that validates, and whose stations training never sees.")
+    hold_out_days: float = Field(
+        0.0, ge=0, lt=1, description="Share of the period, at its end, that validates; training ends before it."
+    )
+    embargo_days: int | None = Field(
+        None,
+        ge=0,
+        description="Days left out between training and the days held out; by default what the drivers look back to.",
+    )
+    max_cells: int = Field(
+        256, ge=2, description="Coarse cells sampled from the extent, at most: wet, dry, steep and flat ones alike."
+    )
+    rare_cells: float = Field(
+        4.0, ge=1, description="How much likelier than others cells of a rare kind are sampled, at most; 1: all alike."
+    )
     max_days: int = Field(60, ge=1, description="Days sampled from the period, at most.")
     samples_per_resolution: dict[int, int] = Field(
         default_factory=dict,
         description="Cell-days kept in memory for a resolution; by default what some twenty epochs see, 2500 at most.",
     )
     station_samples: int = Field(1000, ge=1, description="Station-days kept for each resolution, at most.")
+    feeding: Literal["auto", "memory", "stream"] = Field(
+        "auto",
+        description="memory: samples are read before training; stream: all sampled cells and days are read while it "
+        "runs; auto: stream where the samples would outgrow the memory.",
+    )
+    memory: float = Field(2.0, gt=0, description="Memory for samples, GiB.")
     seed: int = Field(0, ge=0, description="Same seed, same weights (on a CPU).")
 
     @model_validator(mode="after")
@@ -101,6 +160,23 @@ class TrainingConfig(_Model):
         if len(set(kinds)) < len(kinds):
             raise ValueError("a label stands twice in labels; drop one")
         return self
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.fold >= self.folds:
+            raise ValueError(f"got fold {self.fold} of {self.folds}; they count from 0")
+        return self
+
+    @model_validator(mode="after")
+    def _resolutions_exist(self) -> Self:
+        for label in self.labels:
+            if unknown := set(label.resolutions or ()) - set(self.resolutions):
+                raise ValueError(f"got a label at {sorted(unknown)}, where no training is; add it to resolutions")
+        return self
+
+    def identity(self, *without: str) -> dict[str, Any]:
+        """Return what determines the result, as plain values; `without` some keys."""
+        return self.model_dump(mode="json", exclude={*_OF_NO_CONSEQUENCE, *without})
 
     def label(self, *kinds: str) -> LabelConfig | None:
         """Return the first label of any of the given kinds."""

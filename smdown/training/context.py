@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,8 +18,8 @@ Progress = Callable[[str, int, int], None]
 class DriverLoader(Protocol):
     """The part of `smdown.features.Loader` that training uses; shapes and units as stated there."""
 
-    def static(self, grid: NestedGrid, window: Window) -> Field:
-        """Return static drivers ``(feature, y, x)``."""
+    def static(self, grid: NestedGrid, window: Window, names: Sequence[str] | None = None) -> Field:
+        """Return static drivers ``(feature, y, x)``, all or those named."""
         ...
 
     def dynamic(self, grid: NestedGrid, window: Window, day: np.datetime64) -> Field:
@@ -32,6 +32,10 @@ class DriverLoader(Protocol):
 
     def coarse(self, source: str, variable: str, cells: Window, day: np.datetime64) -> Field:
         """Return the coarse product ``(y, x)`` on whole cells."""
+        ...
+
+    def gridded(self, source: str, variable: str, grid: NestedGrid, window: Window, day: np.datetime64) -> Field:
+        """Return another product of the day, resampled, ``(y, x)``; NaN where it has no value or no such day."""
         ...
 
 
@@ -49,6 +53,8 @@ class Layer:
         Units of the coarse product and of the stations.
     valid_range : tuple of float
         Physical limits.
+    uncertainty : float
+        Standard deviation of the coarse product's error, which the map's is calibrated beside.
     """
 
     name: str
@@ -56,6 +62,7 @@ class Layer:
     variable: str
     units: str = "m3 m-3"
     valid_range: tuple[float, float] = (0.0, 0.9)
+    uncertainty: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,137 +1,72 @@
-"""Sample sets as tensors, and the batches that an epoch is made of."""
+"""The batches that an epoch is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
+import torch.distributed
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
 
-from smdown.networks import Placement
-from smdown.networks.base import crop
+from smdown.training.ahead import Ahead
 from smdown.training.config import TrainingConfig
+from smdown.training.groups import STATION_BATCH, Group, SampleSet, batch_size
+from smdown.training.stream import Streamed
 
-STATION_BATCH = 128
+__all__ = ["STATION_BATCH", "Group", "SampleSet", "Samples", "TrainBatches", "ValidationBatches", "batch_size"]
 
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Samples of one label and resolution that go through a network together.
-
-    Parameters
-    ----------
-    label : str
-        Kind of the label.
-    resolution : int
-        Nominal pixel size.
-    fine, sequence, place
-        Inputs of a network; `fine` carries `radius` pixels around the core.
-    radius : int
-        Pixels around the core.
-    target : Tensor
-        Standardised, NaN where missing: ``(n, layer)`` for cell means, ``(n, layer, y, x)`` for pixels.
-    mask : Tensor
-        bool, ``(n, y, x)``: pixels whose required drivers are all there.
-    weight : float
-        Share in the step's loss.
-    """
-
-    label: str
-    resolution: int
-    fine: Tensor
-    sequence: Tensor
-    place: Placement
-    radius: int
-    target: Tensor
-    mask: Tensor
-    weight: float = 1.0
-
-    def to(self, device: torch.device | str) -> Group:
-        """Return the same group on another device."""
-        moved = {name: getattr(self, name).to(device) for name in ("fine", "sequence", "place", "target", "mask")}
-        return replace(self, **moved)
+TrainingSet = SampleSet | Streamed
 
 
-@dataclass(frozen=True, eq=False)
-class SampleSet:
-    """All samples of one label, resolution and role; see `Group` for the tensors.
-
-    Parameters
-    ----------
-    cells, day : Tensor
-        Cell ``(n, 2)`` and number of the day ``(n,)`` of each sample.
-    station : Tensor
-        Number of the station, -1 for cells.
-    """
-
-    label: str
-    resolution: int
-    ratio: int
-    radius: int
-    share: float
-    fine: Tensor
-    sequence: Tensor
-    y_index: Tensor
-    y_weight: Tensor
-    x_index: Tensor
-    x_weight: Tensor
-    target: Tensor
-    mask: Tensor
-    cells: Tensor
-    day: Tensor
-    station: Tensor
-
-    def __len__(self) -> int:
-        return len(self.day)
+class HasSamples(Protocol):
+    """What `smdown.training.collect.Collected` offers here."""
 
     @property
-    def pixels(self) -> int:
-        """Core pixels of one sample."""
-        return self.mask.shape[1] * self.mask.shape[2]
+    def training(self) -> list[TrainingSet]:
+        """Sets that are trained on."""
+        ...
 
-    def take(self, index: Tensor) -> SampleSet:
-        """Return some of the samples as a set."""
-        per_sample = (
-            "fine", "sequence", "y_weight", "x_weight", "target", "mask", "cells", "day", "station",
-        )  # fmt: skip
-        return replace(self, **{name: getattr(self, name)[index] for name in per_sample})
-
-    def within(self, radius: int) -> SampleSet:
-        """Return the same samples with just `radius` pixels around the core, features last in memory."""
-        fine = crop(self.fine, self.radius - radius).contiguous(memory_format=torch.channels_last)
-        return replace(self, fine=fine, radius=radius)
-
-    def group(self, index: Tensor, weight: float = 1.0) -> Group:
-        """Return some of the samples."""
-        place = Placement(self.y_index, self.y_weight[index], self.x_index, self.x_weight[index])
-        return Group(
-            self.label, self.resolution, self.fine[index], self.sequence[index], place, self.radius,
-            self.target[index], self.mask[index], weight,
-        )  # fmt: skip
-
-    def groups(self, batch_pixels: int) -> Iterator[Group]:
-        """Yield all samples in order, in batches of about so many pixels."""
-        step = batch_size(self, batch_pixels)
-        for start in range(0, len(self), step):
-            yield self.group(torch.arange(start, min(start + step, len(self))))
-
-
-def batch_size(samples: SampleSet, batch_pixels: int) -> int:
-    """Return how many samples make a batch."""
-    return STATION_BATCH if samples.pixels == 1 else max(1, batch_pixels // samples.pixels)
+    @property
+    def validation(self) -> list[SampleSet]:
+        """Sets that are held out; read when first asked for."""
+        ...
 
 
 @dataclass
 class TrainBatches:
-    """Steps of an epoch: each mixes all labels and resolutions; which samples is a function of seed and epoch alone."""
+    """Steps of an epoch: each mixes all labels and resolutions; which samples is a function of seed and epoch alone.
 
-    sets: list[SampleSet]
+    With several processes each gets its part of every step: every process the same groups, some of them empty.
+
+    Parameters
+    ----------
+    sets : list
+        Samples in memory, or streamed.
+    config : TrainingConfig
+        Sizes.
+    seed : int
+        Of the order.
+    epoch : int
+        The next epoch; counts up by itself.
+    rank, world : int
+        Which of how many processes this is.
+    current : callable, optional
+        Says which epoch is next, instead of `epoch`.
+    waited_s : float
+        Time that steps waited for samples that are read meanwhile.
+    """
+
+    sets: list[TrainingSet]
     config: TrainingConfig
     seed: int
     epoch: int = field(default=0)
+    rank: int = field(default=0)
+    world: int = field(default=1)
+    current: Callable[[], int] | None = field(default=None)
+    waited_s: float = field(default=0.0)
 
     def __post_init__(self) -> None:
         self.sets = [s for s in self.sets if len(s)]
@@ -143,48 +78,61 @@ class TrainBatches:
         return self.steps
 
     def __iter__(self) -> Iterator[list[Group]]:
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-        self.epoch += 1
-        draws = [self._draw(s, generator) for s in self.sets]
+        epoch = self.epoch if self.current is None else self.current()
+        self.epoch = epoch + 1
+        steps = self._steps(epoch)
+        if not any(isinstance(s, Streamed) for s in self.sets):
+            yield from steps
+            return
+        with Ahead(steps) as ahead:
+            yield from ahead
+            self.waited_s += ahead.waited_s
+
+    def _steps(self, epoch: int) -> Iterator[list[Group]]:
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
+        parts = [self._draws(s, epoch, generator) for s in self.sets]
         total: dict[str, float] = {}
         for s in self.sets:
             total[s.label] = total.get(s.label, 0.0) + self._emphasis(s)
-        for step in range(self.steps):
+        share = [s.share * self._emphasis(s) / total[s.label] for s in self.sets]
+        for groups in zip(*parts, strict=True):
             yield [
-                s.group(draw[step], s.share * self._emphasis(s) / total[s.label])
-                for s, draw in zip(self.sets, draws, strict=True)
-                if len(draw[step])
+                replace(group, weight=group.weight * part)
+                for group, part in zip(groups, share, strict=True)
+                if group is not None
             ]
 
-    def _per_epoch(self, samples: SampleSet) -> int:
+    def _per_epoch(self, samples: TrainingSet) -> int:
         if samples.pixels == 1:
             return self.steps * STATION_BATCH
         return max(1, min(len(samples), self.config.pixels_per_epoch // samples.pixels))
 
-    def _emphasis(self, samples: SampleSet) -> float:
+    def _emphasis(self, samples: TrainingSet) -> float:
         """Return a resolution's part in its label's loss: the root of its samples, so that a few do not rule."""
         return float(np.sqrt(self._per_epoch(samples) / self.steps))
 
-    def _draw(self, samples: SampleSet, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def _draws(self, samples: TrainingSet, epoch: int, generator: torch.Generator) -> Iterator[Group | None]:
         """Return the samples of every step; none in some steps where there are fewer samples than steps."""
         n = self._per_epoch(samples)
+        if isinstance(samples, Streamed):
+            return samples.draws(epoch, n, self.steps, self.rank, self.world)
         rounds = -(-n // len(samples))
         order = torch.cat([torch.randperm(len(samples), generator=generator) for _ in range(rounds)])[:n]
-        return order.tensor_split(self.steps)
+        return samples.draws(order, self.steps, self.rank, self.world)
 
 
 @dataclass(frozen=True)
 class ValidationBatches:
-    """All held-out samples, in order."""
+    """All held-out samples, in order, the same in every process; they are read when the first of them is asked for.
 
-    sets: list[SampleSet]
+    It has no length, since that would read them before training starts.
+    """
+
+    sets: Callable[[], list[SampleSet]]
     batch_pixels: int
 
-    def __len__(self) -> int:
-        return sum(-(-len(s) // batch_size(s, self.batch_pixels)) for s in self.sets)
-
     def __iter__(self) -> Iterator[list[Group]]:
-        for samples in self.sets:
+        for samples in self.sets():
             for group in samples.groups(self.batch_pixels):
                 yield [group]
 
@@ -194,8 +142,8 @@ class Samples(LightningDataModule):
 
     Parameters
     ----------
-    training, validation : list of SampleSet
-        By role.
+    data : Collected
+        Samples by role.
     radius : int
         Pixels around the core that the network needs.
     config : TrainingConfig
@@ -204,26 +152,29 @@ class Samples(LightningDataModule):
         Order of samples.
     """
 
-    def __init__(
-        self,
-        training: list[SampleSet],
-        validation: list[SampleSet],
-        radius: int,
-        config: TrainingConfig,
-        seed: int,
-    ) -> None:
+    def __init__(self, data: HasSamples, radius: int, config: TrainingConfig, seed: int) -> None:
         super().__init__()
-        self.training = [samples.within(radius) for samples in training]
-        self.validation = [samples.within(radius) for samples in validation]
-        self.config, self.seed = config, seed
+        self.data, self.radius, self.config, self.seed = data, radius, config, seed
+        self.training: list[TrainingSet] = [samples.within(radius) for samples in data.training]
+        self._validation: list[SampleSet] | None = None
+
+    @property
+    def validation(self) -> list[SampleSet]:
+        """Held-out samples."""
+        if self._validation is None:
+            self._validation = [samples.within(self.radius) for samples in self.data.validation]
+        return self._validation
 
     def train_dataloader(self) -> TrainBatches:
-        """Return the training steps."""
-        return TrainBatches(self.training, self.config, self.seed)
+        """Return the training steps: of this process, from the epoch that the trainer is at."""
+        several = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if several else (0, 1)
+        current = None if self.trainer is None else (lambda: int(self.trainer.current_epoch))  # type: ignore[union-attr]
+        return TrainBatches(self.training, self.config, self.seed, rank=rank, world=world, current=current)
 
     def val_dataloader(self) -> ValidationBatches:
-        """Return the validation batches."""
-        return ValidationBatches(self.validation, 4 * self.config.batch_pixels)
+        """Return the validation batches: all of them in every process, so that every one knows the score."""
+        return ValidationBatches(lambda: self.validation, 4 * self.config.batch_pixels)
 
     def transfer_batch_to_device(self, batch: list[Group], device: torch.device, dataloader_idx: int) -> list[Group]:
         """Move the groups of a step."""

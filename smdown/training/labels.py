@@ -11,6 +11,7 @@ import xarray as xr
 from pyproj import Transformer
 
 from smdown.grid import NestedGrid, Window
+from smdown.training.config import LabelConfig
 from smdown.training.context import DriverLoader, Field, Layer, TrainContext
 from smdown.training.splits import Cells
 
@@ -98,6 +99,23 @@ def bounding(cells: Cells) -> Window:
     """Return the smallest window that holds the cells."""
     (y0, x0), (y1, x1) = cells.min(axis=0), cells.max(axis=0) + 1
     return Window(int(y0), int(y1), int(x0), int(x1))
+
+
+def read_finer(
+    loader: DriverLoader, context: TrainContext, label: LabelConfig, cells: Cells, days: tuple[str, ...]
+) -> Field:
+    """Return the cell averages of a gridded label, ``(layer, day, cell)``; NaN for layers that it does not have."""
+    out = np.full((len(context.layers), len(days), len(cells)), np.nan, dtype=np.float32)
+    grid = context.grid(1)
+    for window, members in read_groups(cells, 1):
+        rows, cols = cells[members].T - np.array([[window.y0], [window.x0]])
+        for n, layer in enumerate(context.layers):
+            if layer.name in label.variables:
+                for d, day in enumerate(days):
+                    variable = label.variables[layer.name]
+                    field = loader.gridded(label.source, variable, grid, window, np.datetime64(day, "ns"))
+                    out[n, d, members] = field[rows, cols]
+    return out
 
 
 def read_coarse(loader: DriverLoader, context: TrainContext, cells: Cells, days: tuple[str, ...]) -> Field:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class Moments:
     @classmethod
     def of(cls, values: npt.NDArray[np.floating]) -> Moments:
         """Return the moments of ``(feature, anything...)``; NaN does not count."""
-        flat = values.reshape(len(values), -1).astype(np.float64)
+        flat = values.reshape(len(values), math.prod(values.shape[1:])).astype(np.float64)
         finite = np.isfinite(flat)
         count = finite.sum(axis=1).astype(np.float64)
         filled = np.where(finite, flat, 0.0)

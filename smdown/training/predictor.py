@@ -184,3 +184,17 @@ def combine(
         mean[n], variance = mixture(prediction.mean[:, n], prediction.variance[:, n], share)
         std[n] = np.sqrt(variance * np.float32(variance_scale[layer]))
     return mean, std
+
+
+def member_std(prediction: Prediction, scales: dict[str, dict[str, float]]) -> Field:
+    """Return the standard deviation of every network alone, ``(member, layer, y, x)``.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        Of all networks.
+    scales : dict
+        Per layer and network: what its variance is multiplied by.
+    """
+    factor = [[scales[layer][name] for layer in prediction.layers] for name in prediction.members]
+    return np.sqrt(prediction.variance * np.array(factor, dtype=np.float32)[:, :, None, None])

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from smdown.grid import NestedGrid, Window, nominal_ratio
-from smdown.networks.placement import axis_placement
+from smdown.networks.placement import pixel_placement
 from smdown.training.context import DriverLoader, Field, TrainContext
 from smdown.training.labels import READ_PIXELS, read_groups
 from smdown.training.splits import Cells
@@ -114,7 +115,7 @@ class DriverReader:
         fine = np.empty((len(request.day), self.n_fine, side, side), dtype=np.float32)
         grid = self.context.grid(request.ratio)
         for window, members in request.blocks():
-            static = self._static(grid, window) if self.static_at else None
+            static = read_static(self.loader, grid, window) if self.static_at else None
             for day in np.unique(request.day[members]):
                 block = self._block(grid, window, int(day), static)
                 now = members[request.day[members] == day]
@@ -123,17 +124,6 @@ class DriverReader:
                 tick(len(now))
         return Drivers(fine, *self.sequences.read(request))
 
-    def _static(self, grid: NestedGrid, window: Window) -> Field:
-        """Return static drivers; outside of the region, where they are not stored, the last pixel is repeated.
-
-        That concerns the surroundings of cells at the region's edge, in training only: prediction reads them.
-        """
-        inside = window.intersect(grid.window)
-        assert inside is not None
-        y, x = inside.y0 - window.y0, inside.x0 - window.x0
-        around = [(0, 0), (y, window.y1 - inside.y1), (x, window.x1 - inside.x1)]
-        return np.pad(self.loader.static(grid, inside), around, mode="edge")
-
     def _block(self, grid: NestedGrid, window: Window, day: int, static: Field | None) -> Field:
         block = np.empty((self.n_fine, *window.shape), dtype=np.float32)
         if static is not None:
@@ -141,6 +131,18 @@ class DriverReader:
         if self.dynamic_at:
             block[self.dynamic_at] = self.loader.dynamic(grid, window, self.days[day])
         return block
+
+
+def read_static(loader: DriverLoader, grid: NestedGrid, window: Window) -> Field:
+    """Return static drivers; outside of the region, where they are not stored, the last pixel is repeated.
+
+    That concerns the surroundings of cells at the region's edge, in training only: prediction reads them.
+    """
+    inside = window.intersect(grid.window)
+    assert inside is not None
+    y, x = inside.y0 - window.y0, inside.x0 - window.x0
+    around = [(0, 0), (y, window.y1 - inside.y1), (x, window.x1 - inside.x1)]
+    return np.pad(loader.static(grid, inside), around, mode="edge")
 
 
 class SequenceReader:
@@ -152,8 +154,9 @@ class SequenceReader:
         self.loader, self.days, self.spec = loader, days, context.spec
         self.ratio = sequence_ratio(context)
         self.window_of: dict[tuple[int, int], Window] = {}
-        for window, members in read_groups(np.unique(cells, axis=0), self.ratio or 1):
-            self.window_of |= {(int(y), int(x)): window for y, x in np.unique(cells, axis=0)[members]}
+        once = np.unique(cells, axis=0)
+        for window, members in read_groups(once, self.ratio or 1):
+            self.window_of |= {(int(y), int(x)): window for y, x in once[members]}
         self.cache: dict[tuple[Window, int, int], Field] = {}
 
     def read(self, request: Request) -> tuple[Field, Placing]:
@@ -162,7 +165,10 @@ class SequenceReader:
         if not self.ratio:
             index, weight = np.zeros(request.size, np.int64), np.zeros((n, request.size), np.float32)
             return np.zeros((n, 0, 0, 2, 2), np.float32), (index, weight, index, weight)
-        (y0, y_index, y_weight), (x0, x_index, x_weight) = (self._axis(request, axis) for axis in (0, 1))
+        (y0, y_index, y_weight), (x0, x_index, x_weight) = (
+            placing(request.corner[:, axis], request.size, request.ratio, self.ratio // request.coarsen)
+            for axis in (0, 1)
+        )
         span_y, span_x = int(y_index.max()) + 2, int(x_index.max()) + 2
         shape = (n, self.spec.sequence.days, len(self.spec.sequence_names), span_y, span_x)
         out = np.empty(shape, dtype=np.float32)
@@ -174,15 +180,6 @@ class SequenceReader:
             out[i] = series[:, :, y : y + span_y, x : x + span_x]
         return out, (y_index, y_weight, x_index, x_weight)
 
-    def _axis(self, request: Request, axis: int) -> tuple[Index, Index, Field]:
-        """Return each sample's first sequence pixel, the indices counted from it (the same for all), the weights."""
-        placed = [
-            axis_placement(int(s), int(s) + request.size, request.ratio, 0, self.ratio // request.coarsen)
-            for s in request.corner[:, axis]
-        ]
-        index = np.stack([i.numpy() for i, _ in placed])
-        return index[:, 0], index[0] - index[0, 0], np.stack([w.numpy() for _, w in placed])
-
     def _series(self, cells: Window, day: int, coarsen: int) -> Field:
         key = cells, day, coarsen
         if key not in self.cache:
@@ -190,6 +187,26 @@ class SequenceReader:
                 self.cache.clear()
             self.cache[key] = coarsened(self.loader.sequence(cells, self.days[day]), coarsen)
         return self.cache[key]
+
+
+def placing(start: Index, size: int, ratio: int, sequence_ratio: int) -> tuple[Index, Index, Field]:
+    """Place the pixels of samples between those of the sequence, along one axis.
+
+    Returns
+    -------
+    first : ndarray
+        ``(n,)``: each sample's first sequence pixel.
+    index, weight : ndarray
+        `smdown.networks.placement.pixel_placement` of each sample, ``(n, size)``; the index counts from `first`, and is
+        ``(size,)`` where all samples have the same.
+    """
+    pixel = start[:, None] + np.arange(size)
+    found, share = pixel_placement(torch.from_numpy(pixel), ratio, 0, sequence_ratio)
+    index, weight = found.numpy(), share.numpy()
+    first = index[:, 0].copy()
+    index = index - first[:, None]
+    same = len(index) > 0 and bool((index == index[0]).all())
+    return first, index[0] if same else index, weight
 
 
 def coarsened(series: Field, step: int) -> Field:

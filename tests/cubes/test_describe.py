@@ -71,7 +71,10 @@ def test_a_bundle(tmp_path):
     drivers = {"elevation": ("m", 300.0, 50.0)}
     untrained({"dnn": DNNConfig(hidden=(8,))}, drivers, ["sm_surface"]).save(path)
     text = words(path)
-    for part in ("model bundle", "sm_surface (m3 m-3, 0 to 0.9)", "1000 m", "hidden 8", "elevation │ m │ 300 │ 50"):
+    for part in (
+        "model bundle", "sm_surface (m3 m-3, 0 to 0.9)", "1000 m", "hidden 8", "elevation │ m │ 300 │ 50",
+        "0 for training, 0 for validation", "sm_surface 1.00",
+    ):  # fmt: skip
         assert part in text, part
 
 

@@ -92,7 +92,7 @@ def test_the_page_shows_everything_that_there_is(project):
     write(project.path / "models/default/bundle.json", {"weights": {"sm_surface": {"dnn": 0.25, "cnn": 0.75}}})
     write(
         project.path / "models/default/history.json",
-        {"networks": {"dnn": {"train": [3, 2], "validation": [3, 2.5], "seconds": 1}}},
+        {"networks": {"dnn": {"train": [3, 2], "validation": [3, 2.5], "seconds": [1, 1], "waiting": [0, 0]}}},
     )
     page = page_of(project, title="A region", config_text="name: x")
     # two layers: swipe (2), whole and close up (4 each), station map

@@ -44,7 +44,7 @@ def test_metrics_equal_those_of_the_whole_arrays(project):
     assert nearest["rmse_gain"] == 0
     assert metrics["layers"]["sm_surface"]["truth"]["ensemble"]["rmse_gain"] > 0.2
     assert set(metrics["layers"]["sm_surface"]["truth"]) == {
-        "ensemble", "dnn", "cnn", "lstm", "coarse_nearest", "coarse_cubic",
+        "ensemble", "dnn", "cnn", "lstm", "mean", "coarse_nearest", "coarse_cubic",
     }  # fmt: skip
 
 

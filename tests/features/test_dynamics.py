@@ -1,5 +1,7 @@
 """Drivers of a day against plain loops: sums, fall-backs, composites, and the sequence of days."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -125,7 +127,8 @@ def test_an_index_is_made_of_resampled_reflectances(tmp_path):
     grid = raster("EPSG:32614", 500.0, 5)
     y, x = np.mgrid[: grid.height, : grid.width]
     nir, red = (np.float32(0.3 + 0.1 * np.sin(x / 5)), np.float32(0.2 + 0.05 * np.cos(y / 4)))
-    red[3, 3] = -nir[3, 3]
+    middle = grid.height // 2, grid.width // 2
+    red[middle] = -2 * nir[middle]  # an index of it would be -3
     make_source(tmp_path, "rain", grid, {"nir": nir, "red": red})
     drivers = (
         {"name": "index", "kind": "normalized_difference", "source": "rain", "a": "nir", "b": "red"},
@@ -135,7 +138,11 @@ def test_an_index_is_made_of_resampled_reflectances(tmp_path):
         FeaturesConfig(drivers=drivers), BASE, sources_url=str(tmp_path), features_url=str(tmp_path / "f")
     )
     index, a, b = get_loader(spec).load(BASE.at(30), BASE.at(30).window, day("2020-04-01"))
-    np.testing.assert_array_equal(index, (a - b) / (a + b))
+    wanted = np.where((a >= 0) & (b >= 0), (a - b) / (a + b), np.nan)
+    np.testing.assert_array_equal(index, wanted)
+    assert np.isnan(wanted).any()
+    assert np.isfinite(wanted).mean() > 0.9
+    assert np.nanmax(np.abs(index)) <= 1
 
 
 def test_composites_that_days_share_are_kept_within_a_limit(make_spec, monkeypatch):
@@ -191,3 +198,20 @@ def test_a_sequence_of_cells_is_that_of_all_cells(loader):
 def test_a_sequence_needs_days(sources):
     with pytest.raises(CubeError, match="no time axis"):
         sequence_steps(open_cube(f"{sources}/dem.zarr"), day("2020-04-10"), SEQUENCE["days"])
+
+
+def test_another_product_is_resampled_on_its_day_and_missing_on_others(loader):
+    grid = BASE.at(9)
+    found = loader.gridded("rain", "p", grid, grid.window, day("2020-04-10"))
+    step = int(np.flatnonzero(loader.reader("rain").cube.times == day("2020-04-10"))[0])
+    np.testing.assert_array_equal(found, loader.reader("rain").read(("p",), grid, grid.window, (step,))[0, 0])
+    assert np.isnan(loader.gridded("rain", "p", grid, grid.window, day("2020-04-13"))).all()
+
+
+def test_a_loader_travels_to_other_processes(loader):
+    there = pickle.loads(pickle.dumps(loader))
+    assert there.spec == loader.spec
+    grid = BASE.at(9)
+    np.testing.assert_array_equal(
+        there.static(grid, grid.window, ["elevation"]), loader.static(grid, grid.window, ["elevation"])
+    )

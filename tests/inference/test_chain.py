@@ -125,7 +125,16 @@ def test_a_bundle_that_does_not_fit_is_refused(chain):
         open_engine(dataclasses.replace(job, layers=(LayerJob("sm_surface", "smap", "sm", units="%"),)))
     shorter = {**FEATURES, "drivers": FEATURES["drivers"][:2]}
     longer = {**FEATURES, "sequence": {**FEATURES["sequence"], "days": 7}}
-    for changed, message in ((shorter, "slope is missing"), (longer, "7 days")):
+    feet, height = (
+        {**FEATURES, "drivers": [FEATURES["drivers"][0] | change, *FEATURES["drivers"][1:]]}
+        for change in ({"units": "ft"}, {"name": "height"})
+    )
+    for changed, message in (
+        (shorter, "slope is missing"),
+        (longer, "7 days"),
+        (feet, "driver elevation is in 'ft' but was trained in 'm'"),
+        (height, "driver elevation is missing; driver height is not of the bundle"),
+    ):
         spec = build_spec(FeaturesConfig.model_validate(changed), GRID, sources_url="", features_url="")
         with pytest.raises(BundleError, match=message):
             open_engine(dataclasses.replace(job, spec=spec))

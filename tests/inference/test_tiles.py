@@ -88,7 +88,7 @@ def test_cell_means_hold_on_disk(tmp_path, run):
     cube, receipts, _ = run(the_job)
     members = open_cube(the_job.members_url)
     assert set(members.variables) == {
-        f"{layer}_{m}" for layer in ("sm_surface", "sm_rootzone") for m in ("cnn", "lstm")
+        f"{layer}_{m}{end}" for layer in ("sm_surface", "sm_rootzone") for m in ("cnn", "lstm") for end in ("", "_std")
     }
     assert sum(r.pixels for r in receipts) == cube.raster.window.size * len(DAYS)
     for layer, variable in (("sm_surface", "surface"), ("sm_rootzone", "rootzone")):
@@ -97,6 +97,8 @@ def test_cell_means_hold_on_disk(tmp_path, run):
             values = source.read(name, cube.raster.window).astype(np.float64)
             means = values.reshape(3, 5, 12, 3, 12).mean(axis=(2, 4))
             assert np.abs(means - coarse).max() < 1e-4
+            std = members.read(f"{layer}_cnn_std", cube.raster.window)
+            assert std.min() >= np.hypot(0.01, 0.03) - 1e-4  # network and coarse product
     assert not cube.read("flags", cube.raster.window).any()
     assert cube.read("sm_surface", cube.raster.window).min() >= 0.02 - 1e-8
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smdown.errors import GridError
 from smdown.grid import Window
-from smdown.networks import placement
+from smdown.networks import Placement, placement
 from smdown.networks.placement import interpolate
 
 RATIOS = st.sampled_from([(300, 9), (180, 9), (90, 9), (9, 9), (9, 3), (1200, 36), (300, 7)])
@@ -66,3 +66,14 @@ def test_a_linear_map_is_interpolated_exactly():
 def test_a_sequence_without_margin_is_refused():
     with pytest.raises(GridError, match="margin of one pixel"):
         placement(Window(300, 310, 300, 310), 300, (9, 9), 9)
+
+
+def test_samples_that_lie_differently_are_interpolated_each_in_its_own_place():
+    state = torch.randn(3, 4, 6, 5, generator=torch.Generator().manual_seed(0))
+    origins = ((600, 310), (587, 340), (642, 301))
+    windows = [Window(y, y + 20, x, x + 12) for y, x in origins]
+    places = [placement(w, 180, (w.y0 * 9 // 180 - 1, w.x0 * 9 // 180 - 1), 9) for w in windows]
+    together = Placement(*(torch.stack([vars(p)[name] for p in places]) for name in vars(places[0])))
+    found = interpolate(state, together)
+    for n, place in enumerate(places):
+        assert torch.equal(found[n], interpolate(state[n : n + 1], place)[0])

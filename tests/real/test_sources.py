@@ -22,6 +22,7 @@ from smdown.sources.config import (
     IsmnConfig,
     NetcdfConfig,
     RasterConfig,
+    ReflectanceConfig,
     SmapL4Config,
     StationLayer,
     StationsCsvConfig,
@@ -178,6 +179,31 @@ def test_landsat_scene_with_nodata_255(real_data, place):
     np.testing.assert_array_equal(out, np.where(raw == 255, np.nan, raw))
 
 
+def test_landsat_scene_to_a_composite(real_data, place):
+    """Landsat 5 of 1988 by its scene identifier; its bands have no mask, and count 255 is missing."""
+    folder = real_data / "landsat_dem_30m" / "para"
+    config = ReflectanceConfig(
+        path=str(folder), bands={"red": "*_B3.TIF", "nir": "*_B4.TIF"}, scale=1 / 255, offset=0.0, composite_days=5
+    )
+    where = place(lonlat=(-49.89, -3.75), start="1988-08-13", end="1988-08-20")
+    _, url = ingest(config, where)
+    cube = open_cube(url)
+    assert cube.raster.crs == "EPSG:32622"
+    assert cube.spec.times == ("1988-08-13",)
+    raw = {}
+    for band, name in (("red", "B3"), ("nir", "B4")):
+        with rasterio.open(folder / f"LT52240631988227CUB02_{name}.TIF") as file:
+            raw[band] = file.read(1)
+    clear = np.all([(v != 255) & (v > 0) for v in raw.values()], axis=0)
+    for band, counts in raw.items():
+        out = cube.read(band, cube.raster.window, 0)
+        np.testing.assert_allclose(out, np.where(clear, counts / 255, np.nan), atol=5.1e-5)
+    mean = np.nanmean(out)
+    cube = open_cube(ingest(config.model_copy(update={"resolution": 60.0}), where)[1])
+    assert cube.raster.dx == 60.0
+    assert abs(np.nanmean(cube.read("nir", cube.raster.window, 0)) - mean) < 2e-3
+
+
 def test_dem_with_another_crs_than_its_scene(real_data, place):
     """It states SIRGAS 1995 in words of its own, the scene beside it SIRGAS 2000: other names, the same ground."""
     path = str(real_data / "landsat_dem_30m" / "olinda" / "olinda_dem_utm25s.tif")
@@ -188,7 +214,7 @@ def test_dem_with_another_crs_than_its_scene(real_data, place):
     stated, scene = (transform_bounds(raster.crs, "EPSG:4326", raster_bounds(raster)) for raster in rasters)
     np.testing.assert_allclose(stated, scene, atol=1e-6)
     for wrong in ("EPSG:32614", "EPSG:4326"):
-        with pytest.raises(InputError, match=r"empty extent: got olinda_dem|does not reach"):
+        with pytest.raises(InputError, match=r"empty extent: got olinda_dem|does not reach|beyond the world"):
             check({"dem": RasterConfig(path=path, variables={"elevation": 1}, crs=wrong)}, context)
 
 

@@ -1,10 +1,20 @@
 """Profiles: what they mean, and one line for everything that can be wrong in one."""
 
+from dataclasses import asdict
+
 import pytest
 
 from smdown.errors import ConfigError
 from smdown.runtime import Profile, load_profile
-from smdown.runtime.profile import ALLOCATOR, ExistingCluster, LocalCluster, SerialCluster, parse_bytes
+from smdown.runtime.profile import (
+    ALLOCATOR,
+    ExistingCluster,
+    LocalCluster,
+    SerialCluster,
+    TrainingPlace,
+    parse_bytes,
+)
+from smdown.training.devices import Devices
 
 
 @pytest.fixture
@@ -36,6 +46,13 @@ def test_a_profile_says_what_it_means(write):
     assert profile.retries == 0
 
 
+def test_a_profile_says_what_training_runs_on(write):
+    place = load_profile(write("training: {accelerator: gpu, devices: auto, num_nodes: 2, strategy: ddp}\n")).training
+    assert place == TrainingPlace(accelerator="gpu", devices="auto", num_nodes=2, strategy="ddp")
+    assert asdict(Devices(**place.model_dump())) == place.model_dump()
+    assert asdict(Devices()) == Profile().training.model_dump()
+
+
 def test_an_address_may_come_from_the_environment(write, monkeypatch):
     path = write(
         "# ${SMDOWN_NOTHING} in a comment is no matter\ncluster: {kind: existing, address: 'tcp://${SMDOWN_HOST}:1'}"
@@ -49,7 +66,7 @@ def test_an_address_may_come_from_the_environment(write, monkeypatch):
 
 @pytest.mark.parametrize(("text", "wanted"), [
     ("cluster: {kind: local, worker: 2}", r"unknown key .*worker'; legal .*dashboard.*memory.*threads.*workers"),
-    ("queue: {kind: local}", r"unknown key 'queue'; legal ones here are cluster, environment, retries, version"),
+    ("queue: {kind: local}", r"key 'queue'; legal ones here are cluster, environment, retries, training, version"),
     ("cluster: {kind: slurm}", r"'slurm'.*'serial', 'local', 'existing'"),
     ("cluster: {kind: existing}", r"cluster\.existing\.address: Field required"),
     ("cluster: {kind: local, workers: 0}", r"workers.*greater than 0, got '0'"),
@@ -58,6 +75,8 @@ def test_an_address_may_come_from_the_environment(write, monkeypatch):
     ("cluster: {kind: local, memory: 1.5.2GiB}", r"memory: a size is"),
     ("cluster: {kind: local, memory: [4GiB]}", r"memory: a size is"),
     ("cluster: {kind: local, memory: 0}", r"memory.*greater than 0"),
+    ("training: {devices: 0}", r"training.devices.*greater than 0"),
+    ("training: {device: 1}", r"training.*device"),
     ("version: 2", r"version: Input should be 1, got '2'"),
     ("retries: -1", r"retries: .*got '-1'"),
     ("- a list", r"holds no keys; see cluster/profiles/"),

@@ -30,7 +30,7 @@ from smdown.sources.context import transform_bounds
 from tests.sources.fabricate import CELLS, smap_name, write_l3, write_smap, write_stm, write_tif
 
 UTM = "EPSG:32614"
-DAYS = [f"2020-04-{day:02d}" for day in range(1, 21)]
+DAYS = [str(day) for day in np.datetime64("2020-04-01") + np.arange(240)]
 PLACE = NestedGrid(EASE2_M09, CELLS, 1)
 
 
@@ -106,7 +106,7 @@ def reflectance(folder: Path, n: int, **changes: Any) -> Path:
 def ismn(folder: Path, n: int) -> Path:
     west, south, east, north = context(folder).lonlat
     rows = [
-        (f"{day.replace('-', '/')} {h:02d}:00", 0.1 + n / 10 + h / 1000, "G") for day in DAYS[:3] for h in range(24)
+        (f"{day.replace('-', '/')} {h:02d}:00", 0.1 + n % 8 / 10 + h / 1000, "G") for day in DAYS[:3] for h in range(24)
     ]
     return write_stm(folder, f"S{n}", 0.05, 0.05, rows, lat=(south + north) / 2, lon=(west + east) / 2)
 

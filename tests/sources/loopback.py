@@ -66,6 +66,10 @@ class Handler(BaseHTTPRequestHandler):
         if path.rstrip("/") == "/api":
             return self.send(200, json.dumps(self.landing()).encode(), "application/json", head)
         place = self.server.folder / path.lstrip("/")
+        if self.server.index and place.is_dir():
+            names = sorted(f"{p.name}/" if p.is_dir() else p.name for p in place.iterdir())
+            page = "".join(f'<a href="{name}">{name}</a>\n' for name in names)
+            return self.send(200, f"<html>{page}</html>".encode(), "text/html", head)
         if not place.is_file():
             return self.send(404, b"<html>nothing here</html>", "text/html", head)
         data, total = place.read_bytes(), place.stat().st_size
@@ -83,15 +87,28 @@ class Handler(BaseHTTPRequestHandler):
         for key, value in ({"Content-Type": kind, "Content-Length": str(len(data))} | (extra or {})).items():
             self.send_header(key, value)
         self.end_headers()
+        if not head and len(data) > self.server.break_off and self.server.breaks_left > 0:
+            self.server.breaks_left -= 1
+            data, self.close_connection = data[: self.server.break_off], True
         if not head:
-            self.wfile.write(data)
+            half = len(data) // 2 if self.server.halfway else len(data)
+            self.wfile.write(data[:half])
+            if half < len(data):
+                self.server.halfway()
+                self.wfile.write(data[half:])
 
 
 @contextmanager
-def serve(folder: Path):
-    """Serve a folder; the server has ``url``, ``items`` of its API, what was ``asked`` of it and bytes ``served``."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.folder, server.items, server.asked, server.served = folder, [], [], 0
+def serve(folder: Path, handler=Handler):
+    """Serve a folder; the server has ``url``, ``items`` of its API, what was ``asked`` of it and bytes ``served``.
+
+    It lists folders unless ``index`` is False, breaks off after ``break_off`` bytes as often as ``breaks_left``, and
+    calls ``halfway`` when it has sent half of an answer.
+    """
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.folder, server.items, server.asked, server.served, server.index = folder, [], [], 0, True
+    server.halfway = None
+    server.break_off, server.breaks_left = 1 << 60, 1 << 30
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -13,7 +13,7 @@ from smdown.grid import EASE2_M09, EASE2_M36
 from smdown.sources import check
 from smdown.sources.cell_list import TOLERANCE_CELLS, on_lattice
 from smdown.sources.config import CellListConfig
-from smdown.sources.files import Item
+from smdown.sources.items import Item
 from tests.sources.fabricate import CELLS, ingest
 
 TO_DEGREES = Transformer.from_crs("EPSG:6933", "EPSG:4326", always_xy=True)

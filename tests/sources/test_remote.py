@@ -10,7 +10,7 @@ import xarray as xr
 from smdown.cubes import open_cube
 from smdown.errors import InputError
 from smdown.sources import check, file_identity, ingest_plan
-from smdown.sources.config import RasterConfig, ReflectanceConfig
+from smdown.sources.config import RasterConfig, ReflectanceConfig, StacFiles
 from smdown.sources.quality import read_quality
 from tests.cubes.conftest import bucket, s3_server  # noqa: F401 - fixtures
 from tests.sources import kinds
@@ -202,3 +202,27 @@ def test_stac_errors_are_one_line(server, context, scenes):
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="key of a STAC asset"):
         RasterConfig(path="a", stac={}, variables={"e": 1})
+
+
+@pytest.mark.parametrize("asset", [None, "data"])
+@pytest.mark.parametrize("name", ["smap_l4", "netcdf"])
+def test_files_of_items(name, asset, server, context):
+    """HDF5 and NetCDF as assets: found by extent and period, an item without the asset is set aside."""
+    kind = KINDS[name]
+    files = [kind.write(server.folder / "in", n) for n in range(5)]
+    items = [
+        item(context, n, {"data": f"{server.url}/in/{path.name}", "browse": f"{server.url}/in/{n}.png"})
+        for n, path in enumerate(files)
+    ]
+    items[3]["assets"].pop("data")
+    items[4]["properties"]["datetime"] = "2021-01-01T00:00:00Z"
+    server.items = items
+    config = kind.config(f"{server.url}/api").model_copy(update={"stac": StacFiles(asset=asset)})
+    receipt, url = ingest(config, context)
+    for path in files[3:]:
+        path.unlink()
+    _, wanted = ingest(kind.config(str(server.folder / "in")), context, "wanted")
+    xr.testing.assert_equal(values(url), values(wanted))
+    assert list(read_quality(url).set_aside) == ["item3"]
+    assert any("item3" in note for note in receipt.notes)
+    assert ingest_plan({"source": config}, context).done == 1

@@ -21,8 +21,6 @@ from tests.sources import kinds
 from tests.sources.fabricate import CELLS, ingest, write_smap, write_stm
 from tests.sources.kinds import KINDS
 
-CUTS = np.linspace(0.01, 0.99, 18)
-
 
 @pytest.fixture(params=KINDS)
 def kind(request):
@@ -80,24 +78,6 @@ def contents(url):
     for dim in {"time", "station"} & set(data.dims):
         data = data.dropna(dim, how="all")
     return data.drop_attrs()
-
-
-@pytest.mark.parametrize("name", sorted(set(KINDS) - {"stations_csv"}))  # a table cut inside a number is a table
-def test_truncated_at_any_cut(name, tmp_path):
-    case = Case(KINDS[name], tmp_path, total=2 + len(CUTS))
-    for cut, path, content in zip(CUTS, case.spoilt, case.contents, strict=True):
-        path.write_bytes(content[: int(cut * len(content))].rstrip(b"\n"))
-    case.assert_set_aside()
-
-
-def test_no_data_at_all(kind, tmp_path):
-    cases = (b"", b"<!DOCTYPE html>\n<html>Log in</html>\n", b"\0" * 5000, b"date,sm,latitude\n2020-04-01,34.0\n")
-    case = Case(kind, tmp_path, total=2 + len(cases))
-    for path, content in zip(case.spoilt, cases, strict=True):
-        path.write_bytes(content)
-    reasons = case.assert_set_aside()
-    assert sum("an empty file" in reason for reason in reasons) == 1
-    assert sum("a web page (HTML)" in reason for reason in reasons) == 1
 
 
 def test_strict_stops_and_alone_is_an_error(kind, tmp_path):

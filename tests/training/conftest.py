@@ -117,9 +117,9 @@ class Region:
     def _day(self, day: np.datetime64) -> int:
         return int(np.searchsorted(self.times, day))
 
-    def static(self, grid: NestedGrid, window: Window) -> np.ndarray:
+    def static(self, grid: NestedGrid, window: Window, names: tuple[str, ...] | None = None) -> np.ndarray:
         self.calls["static"] = self.calls.get("static", 0) + 1
-        return self._cut(np.stack([self.static_fields[k] for k in STATIC]), window, grid.ratio)
+        return self._cut(np.stack([self.static_fields[k] for k in names or STATIC]), window, grid.ratio)
 
     def dynamic(self, grid: NestedGrid, window: Window, day: np.datetime64) -> np.ndarray:
         self.calls["dynamic"] = self.calls.get("dynamic", 0) + 1
@@ -145,6 +145,17 @@ class Region:
         if inside is not None:
             here, there = inside.relative_to(cells).slices, inside.relative_to(self.cells).slices
             values[here] = out[here] + self.coarse_noise[n, d][there]
+        return values
+
+    def gridded(self, source: str, variable: str, grid: NestedGrid, window: Window, day: np.datetime64) -> np.ndarray:
+        assert source == "finer"
+        n, d = ("sm_surface", "sm_rootzone").index(variable), self._day(day)
+        out = self._cut(self.truth[n, d], window, grid.ratio)
+        inside = window.intersect(grid.window)
+        values = np.full_like(out, np.nan)
+        if inside is not None:
+            here = inside.relative_to(window).slices
+            values[here] = out[here]
         return values
 
     # -- what a test needs ------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from smdown.errors import ConfigError
 from smdown.grid import Window
 from smdown.training.choose import balanced
-from smdown.training.splits import hold_out, sample_cells, split
+from smdown.training.splits import deal, hold_out, sample_cells, split
 
 SEEDS = st.integers(0, 2**31)
 
@@ -91,3 +91,32 @@ def test_samples_are_spread_evenly_over_items(days, items, limit, seed):
     count = np.bincount(item, minlength=items)
     most = count.max(initial=0)
     assert (count[known.sum(axis=0) >= most] >= most - 1).all()
+
+
+@given(st.integers(3, 9), st.integers(3, 9), st.integers(0, 40), st.integers(2, 4), st.integers(1, 2), SEEDS)
+def test_folds_share_no_cell_and_each_cell_and_station_is_held_out_once(height, width, n, folds, block, seed):
+    cells = all_cells(height, width)
+    stations = cells[np.random.default_rng(seed).integers(0, len(cells), n)]
+    roles = [
+        split(cells, stations, block=block, validation=0.2, held_out=0.5, rng=np.random.default_rng(seed),
+              folds=folds, fold=fold)
+        for fold in range(folds)
+    ]  # fmt: skip
+    assert (np.sum([r.validation_cell for r in roles], axis=0) == 1).all()
+    assert (np.sum([r.held_out for r in roles], axis=0) == 1).all()
+    for r in roles:
+        kept = as_set(stations[~r.held_out])
+        assert not kept & as_set(stations[r.held_out])
+        in_blocks = {(y // block, x // block) for y, x in as_set(cells[r.validation_cell])}
+        assert not in_blocks & {(y // block, x // block) for y, x in as_set(cells[~r.validation_cell])}
+
+
+def test_folds_are_of_one_size():
+    fold = deal(all_cells(10, 10), 4, np.random.default_rng(0))
+    assert np.bincount(fold).tolist() == [25] * 4
+
+
+def test_more_folds_than_blocks_are_refused():
+    with pytest.raises(ConfigError, match="got 4 blocks of cells for 5 folds"):
+        split(all_cells(3, 3), np.empty((0, 2), int), block=2, validation=0.2, held_out=0.5,
+              rng=np.random.default_rng(0), folds=5)  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import warnings
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_the_pattern_inside_the_cells_is_learnt_from_their_means_and_stations(re
 def test_what_is_written_is_what_is_returned(trained):
     bundle, out, _ = trained
     assert {f.name for f in out.iterdir()} == {
-        "bundle.json", "history.json", "dnn.safetensors", "cnn.safetensors", "lstm.safetensors",
+        "bundle.json", "history.json", "dnn.safetensors", "cnn.safetensors", "lstm.safetensors", "logs",
     }  # fmt: skip
     assert Bundle.load(str(out)).digest == bundle.digest
     history = json.loads((out / "history.json").read_text())["networks"]
@@ -113,10 +114,11 @@ def test_the_card_says_what_was_done(region, trained):
 
 def test_progress_is_told_and_every_bar_ends_full(trained):
     told = trained[2]
-    assert list(dict.fromkeys(name for name, _, _ in told)) == ["samples", "dnn", "cnn", "lstm"]
+    assert list(dict.fromkeys(text.partition(":")[0] for text, _, _ in told)) == ["samples", "dnn", "cnn", "lstm"]
     for stage in ("samples", "dnn", "cnn", "lstm"):
-        last = [step for step in told if step[0] == stage][-1]
+        last = [step for step in told if step[0].partition(":")[0] == stage][-1]
         assert last[1] == last[2]
+    assert re.fullmatch(r"lstm: loss -?\d.*, validation 0\.\d+, rate \S+, \S+ s/epoch", told[-2][0])
 
 
 def quick(**changes):
@@ -171,7 +173,10 @@ def test_nothing_is_printed_warned_or_left_behind(region, tmp_path, capfd, monke
     assert logging.getLogger("pytorch_lightning").level == level
 
 
-@pytest.mark.parametrize("labels", [[CELLS], [{"kind": "cubic", "source": "smap"}], [STATIONS]])
+GRIDDED = {"kind": "gridded", "source": "finer", "variables": {"sm_surface": "sm_surface"}}
+
+
+@pytest.mark.parametrize("labels", [[CELLS], [{"kind": "cubic", "source": "smap"}], [GRIDDED], [STATIONS]])
 def test_every_label_trains_alone(region, tmp_path, labels):
     config = quick(labels=labels, epochs=3)
     bundle = train(config, region.context(str(tmp_path)), loader=region, stations=region.station_data())
