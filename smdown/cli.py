@@ -86,13 +86,12 @@ def _stages(
 
 
 def _print_summary(project: Any, stages: tuple[str, ...]) -> None:
-    from smdown.tables import look_at, metrics_tables, quality_table, stage_table
+    from smdown.tables import look_at, metrics_tables, quality_summary, stage_table
 
     console = Console()
-    quality = quality_table(project) if "ingest" in stages else None
-    for table in (quality, stage_table(project), *metrics_tables(project)):
-        if table is not None:
-            console.print(table)
+    quality = quality_summary(project) if "ingest" in stages else None
+    for table in filter(None, (quality, stage_table(project), *metrics_tables(project))):
+        console.print(table)
     for what, place in look_at(project):
         console.print(f"{what:<12} {place}", highlight=False, soft_wrap=True)
 

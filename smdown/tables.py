@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from smdown import cubes, features
 from smdown.cubes.store import is_local, local_path
@@ -14,13 +16,13 @@ from smdown.grid import nominal_ratio
 from smdown.inference.memory import Needs, task_bytes
 from smdown.runlog import read_json
 from smdown.runtime import Profile
-from smdown.sources.quality import COLUMNS, quality_reports, quality_rows
+from smdown.sources.quality import heading, quality_reports, variable_rows
 
 if TYPE_CHECKING:
     from smdown.project import Project
 
 REASONS_SHOWN = 10
-"""Files set aside whose reasons the console shows."""
+"""Files set aside of a source whose reasons the console shows."""
 _MEMBERS = ("coarse_nearest", "coarse_cubic", "dnn", "cnn", "lstm", "ensemble")
 
 
@@ -41,22 +43,30 @@ def stage_table(project: Project) -> Table:
     return table
 
 
-def quality_table(project: Project) -> Table | None:
-    """Return what the ingest found in each source, None before any; files set aside stand below with their reasons."""
+def quality_summary(project: Project) -> Group | None:
+    """Return what the ingest found in each source, with the reasons of files set aside; None before any ingest."""
     reports = quality_reports(project.url("sources"), list(project.config.sources))
     if not reports:
         return None
-    table = Table(title="Inputs", title_justify="left", caption_justify="left")
-    right = {"files", "set aside", "valid", "min", "max"}
-    for column in COLUMNS:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=column == "histogram")
-    for row in quality_rows(reports):
-        table.add_row(*row)
-    reasons = [f"{report.source}: {reason}" for report in reports for reason in report.set_aside.values()]
-    if reasons:
-        more = [f"and {len(reasons) - REASONS_SHOWN} more"] if len(reasons) > REASONS_SHOWN else []
-        table.caption = "\n".join(["Set aside:", *reasons[:REASONS_SHOWN], *more])
-    return table
+    rows = {report.source: variable_rows(report) for report in reports}
+    widths = [max(len(row[n]) for found in rows.values() for row in found) for n in range(5)]
+    parts: list[RenderableType] = [Text("Inputs", style="italic")]
+    for report in reports:
+        parts.append(Text.assemble((report.source, "bold"), f": {heading(report)}"))
+        parts += [Text(f"  set aside: {reason}", style="yellow") for reason in _some(list(report.set_aside.values()))]
+        grid = Table.grid(padding=(0, 1))
+        for n, justify in enumerate(("left", "right", "right", "right", "left")):
+            grid.add_column(justify=justify, min_width=widths[n] + 2 * (n == 0))  # type: ignore[arg-type]
+        grid.add_column(no_wrap=True)
+        for name, *rest in rows[report.source]:
+            grid.add_row(f"  {name}", *rest)
+        parts.append(grid)
+    return Group(*parts)
+
+
+def _some(reasons: list[str]) -> list[str]:
+    more = len(reasons) - REASONS_SHOWN
+    return [*reasons[:REASONS_SHOWN], f"and {more} more"] if more > 0 else reasons
 
 
 def metrics_tables(project: Project) -> list[Table]:

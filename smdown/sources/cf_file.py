@@ -17,6 +17,7 @@ from smdown.sources.cf_time import find_time
 from smdown.sources.config import Range
 from smdown.sources.copies import local
 from smdown.sources.files import READING_ERRORS
+from smdown.sources.heaps import check_heaps
 from smdown.sources.places import Place
 
 SUFFIXES = (".nc", ".nc4", ".cdf", ".h5", ".hdf5")
@@ -39,6 +40,7 @@ def open_netcdf(path: Path, place: Place, group: str | None) -> Iterator[xr.Data
         if classic:
             dataset = xr.open_dataset(path, engine="scipy", decode_timedelta=False)
         else:
+            check_heaps(path)
             dataset = _open_netcdf4(path, group)
         with dataset:
             yield dataset

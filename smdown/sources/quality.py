@@ -18,7 +18,6 @@ from smdown.errors import CubeError
 from smdown.sources.tally import Tally
 
 _BARS = "▁▂▃▄▅▆▇█"
-COLUMNS = ("source", "files", "set aside", "period", "gaps", "variable", "valid", "min", "max", "units", "histogram")
 
 
 class _Frozen(BaseModel):
@@ -186,22 +185,23 @@ def quality_reports(out: str, names: Sequence[str]) -> tuple[Quality, ...]:
     return tuple(found)
 
 
-def quality_rows(reports: Sequence[Quality]) -> tuple[tuple[str, ...], ...]:
-    """Return one row a variable for a table with the columns of :data:`COLUMNS`; what a source shares stands once."""
-    rows: list[tuple[str, ...]] = []
-    for report in reports:
-        shared: tuple[str, ...] = (
-            report.source,
-            str(report.files),
-            str(len(report.set_aside)),
-            _period(report),
-            _gaps(report),
-        )
-        for name, v in report.variables.items():
-            limits = ["" if limit is None else f"{limit:.4g}" for limit in (v.minimum, v.maximum)]
-            rows.append((*shared, name, f"{v.share:.1%}", *limits, v.units, sparkline(v.histogram)))
-            shared = ("",) * len(shared)
-    return tuple(rows)
+def heading(report: Quality) -> str:
+    """Return in one line what of a source was read, and when it is of."""
+    files = f"{report.files} file{'' if report.files == 1 else 's'}"
+    aside = f", {len(report.set_aside)} set aside" if report.set_aside else ""
+    return "; ".join(filter(None, [f"{files}{aside}", _period(report), _gaps(report)]))
+
+
+def variable_rows(report: Quality) -> tuple[tuple[str, ...], ...]:
+    """Return a row for each variable: name, valid share, least and largest value, units, histogram."""
+    return tuple(
+        (name, f"{v.share:.1%}", _limit(v.minimum), _limit(v.maximum), v.units, sparkline(v.histogram))
+        for name, v in report.variables.items()
+    )
+
+
+def _limit(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
 
 
 def _period(report: Quality) -> str:
@@ -212,7 +212,9 @@ def _gaps(report: Quality) -> str:
     if not report.gaps:
         return ""
     longest = max(report.gaps, key=lambda gap: gap.days)
-    return f"{len(report.gaps)}, longest {longest.first} to {longest.last}"
+    if len(report.gaps) == 1:
+        return f"no value from {longest.first} to {longest.last}"
+    return f"{len(report.gaps)} gaps, the longest {longest.first} to {longest.last}"
 
 
 def sparkline(counts: Sequence[int]) -> str:

@@ -14,6 +14,7 @@ BINS = 20
 """Bins of a histogram as it is shown."""
 _FINE = 4096
 _MANTISSA = 23
+_LEAST = -200  # of nothing but zeros, which any bins hold: below that of the smallest float32
 
 
 @dataclass
@@ -70,7 +71,7 @@ class Histogram:
 def _exponent(low: float, high: float) -> int:
     """Return the least power of two whose bins from `low` to `high` are few, none finer than float32 tells apart."""
     largest = max(abs(low), abs(high))
-    exponent = math.frexp(largest)[1] - _MANTISSA if largest > 0 else -_MANTISSA
+    exponent = math.frexp(largest)[1] - _MANTISSA if largest > 0 else _LEAST
     while math.floor(math.ldexp(high, -exponent)) - math.floor(math.ldexp(low, -exponent)) >= _FINE:
         exponent += 1
     return exponent

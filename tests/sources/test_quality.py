@@ -1,13 +1,14 @@
 import json
+import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smdown.cubes import open_cube
 from smdown.errors import CubeError
-from smdown.sources.quality import COLUMNS, find_gaps, quality_reports, quality_rows, read_quality, sparkline
+from smdown.sources.quality import find_gaps, heading, quality_reports, read_quality, sparkline, variable_rows
 from smdown.sources.tally import BINS, Histogram, Tally
 from smdown.sources.values import SUSPECTS, FillWatch
 from tests.sources import kinds
@@ -19,14 +20,15 @@ PARTS = st.lists(FIELDS, min_size=1, max_size=6)
 
 
 @given(PARTS, st.randoms())
-def test_any_split_counts_the_same(parts, random):
+@example([[1e-8], [0.0]], random.Random(0))
+def test_any_split_counts_the_same(parts, chance):
     one, many = Tally(), []
     for n, part in enumerate(parts):
         values = np.array([*part, np.nan], "f4")
         one.add(values, n)
         many.append(Tally())
         many[-1].add(values, n)
-    random.shuffle(many)
+    chance.shuffle(many)
     merged = Tally()
     for tally in many:
         merged.merge(Tally.from_json(json.loads(json.dumps(tally.as_json()))))
@@ -73,11 +75,12 @@ def test_report_says_what_the_cube_holds(tmp_path):
     assert (report.files, len(report.set_aside), report.days) == (3, 1, 3)
     assert (report.first, report.last) == ("2020-04-01", "2020-04-05")
     assert (report.gaps[0].first, report.gaps[0].last) == ("2020-04-03", "2020-04-04")
-    rows = quality_rows(quality_reports(context.out, ["rain", "absent"]))
-    assert len(rows) == 1
-    row = dict(zip(COLUMNS, rows[0], strict=True))
-    assert row["period"] == "2020-04-01 to 2020-04-05, 3 days"
-    assert (row["files"], row["set aside"], len(row["histogram"])) == ("3", "1", BINS)
+    (again,) = quality_reports(context.out, ["rain", "absent"])
+    assert heading(again) == (
+        "3 files, 1 set aside; 2020-04-01 to 2020-04-05, 3 days; 2 gaps, the longest 2020-04-06 to 2020-04-20"
+    )
+    ((name, valid, *_, histogram),) = variable_rows(again)
+    assert (name, valid, len(histogram)) == (*report.variables, "100.0%", BINS)
     with pytest.raises(CubeError, match="no quality report"):
         read_quality(f"{context.out}/absent.zarr")
 
