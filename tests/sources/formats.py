@@ -268,7 +268,7 @@ FORMATS = {
     "smap_l3": of("smap_l3", 0.05),
     "smap_l3 packed": of("smap_l3", 0.0, packed(kinds.smap_l3)),
     "cell_list": of("cell_list", 0.1),
-    "netcdf-4": of("netcdf", 0.15, netcdf4),
+    "netcdf-4": of("netcdf", 0.2, netcdf4),
     "netcdf-4 packed": of("netcdf", 0.0, lambda folder, n: netcdf4(folder, n, packed=True)),
     "netcdf-3": of("netcdf", 0.75, netcdf3),
     "tif striped": mosaic(0.85, tile),

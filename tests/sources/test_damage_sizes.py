@@ -134,6 +134,29 @@ def test_a_raster_of_gigabytes_is_read_where_it_is_wanted(tmp_path):
     np.testing.assert_array_equal(piece["elevation"], values)
 
 
+def heap(size):
+    """Return what writes the size of the first object of an HDF5 file's heap."""
+
+    def spoil(path):
+        content = bytearray(path.read_bytes())
+        at = content.index(b"GCOL") + 16 + 8
+        content[at : at + 8] = struct.pack("<Q", size)
+        path.write_bytes(bytes(content))
+
+    return spoil
+
+
+def test_a_heap_in_which_the_library_loops(tmp_path):
+    """Objects that do not follow each other, of which some keep libhdf5 busy for ever."""
+    name, sizes = "netcdf-4", (0, 1, 0x4D, 4096, 2**32, 2**63, 2**64 - 16, 2**64 - 1)
+    total = len(sizes) + 2
+    folder = damaged(name, tmp_path, total, {n: heap(size) for n, size in enumerate(sizes, start=1)})
+    reading = read_apart(name, folder)
+    found = verdicts(name, total, reading, range(1, total - 1))
+    assert set(found.values()) == {ASIDE}
+    assert sum("its heap is damaged" in reason for reason in reading.set_aside.values()) >= len(sizes) - 2
+
+
 @pytest.mark.parametrize("claimed", [LARGEST_BYTES + 1, 2**32 - 2])
 def test_a_member_of_an_archive(claimed, tmp_path):
     """A member that claims to unpack to more than 2 GiB is not unpacked."""
