@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from smdown.networks.placement import Placement
@@ -48,12 +49,28 @@ class Network(nn.Module):
         """
         return self.decode(fine, self.encode(sequence), place)
 
+    def start_from(self, coefficient: Tensor, intercept: Tensor) -> None:
+        """Let the mean begin as a linear function of the pixel's own drivers; training adds to it.
+
+        Parameters
+        ----------
+        coefficient : Tensor
+            ``(layer, feature)``.
+        intercept : Tensor
+            ``(layer,)``.
+        """
+        head = self.get_submodule("head")
+        assert isinstance(head, GaussianHead)
+        with torch.no_grad():
+            head.linear.weight.copy_(coefficient)
+            head.hidden.bias[: head.n_layers] = intercept
+
 
 class GaussianHead(nn.Module):
     """Mean and log-variance: a linear function of the drivers plus what the hidden units add.
 
     The linear part carries over between scales, since the mean of a linear function is that function of the mean;
-    the hidden part starts at zero.
+    the hidden part starts at zero, see `Network.start_from`.
     """
 
     def __init__(self, n_hidden: int, n_fine: int, n_layers: int) -> None:

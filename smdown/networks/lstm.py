@@ -23,6 +23,8 @@ class LSTM(Network):
         self.recurrence = nn.LSTM(n_sequence, config.hidden, batch_first=True)
         self.dropout = nn.Dropout(config.dropout)
         self.projection = nn.Linear(config.hidden, config.width + n_layers)
+        nn.init.zeros_(self.projection.weight[-n_layers:])
+        nn.init.zeros_(self.projection.bias[-n_layers:])
         self.first = nn.Linear(n_fine, config.width, bias=False)
         self.body = multilayer((config.width, config.width), config.dropout)
         self.head = GaussianHead(config.width, n_fine, n_layers)

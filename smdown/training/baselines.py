@@ -13,14 +13,13 @@ from smdown.errors import ConfigError
 from smdown.training.collect import Collected, collect
 from smdown.training.config import TrainingConfig
 from smdown.training.context import DriverLoader, Progress, TrainContext
+from smdown.training.linear import fit_ridge
 from smdown.training.opening import open_loader, stations_of
 from smdown.training.rows import Rows, rows_of
 from smdown.training.tabular import Baselines, Boosted, Linear
 
 Array = npt.NDArray[np.float32]
 Fitted = tuple[Linear | Boosted, dict[str, float]]
-RIDGES = tuple(10.0**k for k in np.arange(-4, 1.01, 0.5))
-"""Penalties tried, in parts of the number of rows; drivers are standardised."""
 DEPTHS, COLUMNS = (2, 3, 4), (0.5, 1.0)
 """Depths of a tree, and shares of the drivers that a split may choose from, that are tried."""
 LEARNING_RATE, MOST_TREES, PATIENCE = 0.05, 600, 50
@@ -107,16 +106,8 @@ def train_baselines(
 def _ridge(train: Rows, held: Rows, n: int, seed: int) -> Fitted:
     """Fit the penalty that does best on the held-out rows."""
     del seed
-    from sklearn.linear_model import Ridge
-
-    x, y, weight = (values.astype(np.float64) for values in train.of_layer(n))
-    fits = []
-    for ridge in RIDGES:
-        found = Ridge(alpha=ridge * weight.sum()).fit(x, y, weight)
-        model = Linear(found.coef_.astype(np.float32), float(found.intercept_))
-        fits.append((_error(model, held, n), ridge, model))
-    error, ridge, model = min(fits, key=lambda fit: fit[0])
-    return model, {"penalty": ridge, "held_out_mse": error}
+    found = fit_ridge(train, held, n)
+    return Linear(found.coefficient, found.intercept), {"penalty": found.penalty, "held_out_mse": found.error}
 
 
 def _boosting(train: Rows, held: Rows, n: int, seed: int) -> Fitted:

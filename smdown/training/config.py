@@ -88,6 +88,9 @@ class TrainingConfig(_Model):
     )
     epochs: int = Field(40, ge=1, description="Passes over the samples, at most.")
     patience: int = Field(20, ge=1, description="Epochs without improvement on held-out blocks before a network stops.")
+    linear_start: bool = Field(
+        True, description="Networks begin as the ridge regression of the labels on the drivers, and add to it."
+    )
     learning_rate: float = Field(4e-3, gt=0, description="Highest step of the one-cycle schedule.")
     weight_decay: float = Field(0.02, ge=0, description="Pull of weights towards zero (decoupled).")
     input_noise: float = Field(

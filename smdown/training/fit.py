@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor
 
 from smdown import __version__, cubes
 from smdown.errors import ConfigError
@@ -25,9 +28,11 @@ from smdown.training.config import TrainingConfig
 from smdown.training.context import DriverLoader, Progress, TrainContext
 from smdown.training.data import Samples
 from smdown.training.devices import Devices, Place
+from smdown.training.linear import fit_ridge
 from smdown.training.make_card import make_card
 from smdown.training.module import Fitting
 from smdown.training.opening import open_loader, stations_of
+from smdown.training.rows import rows_of
 from smdown.training.trainer import fit_network, network_with
 
 
@@ -124,6 +129,14 @@ class FitJob:
     data: Collected
     seed: int
 
+    @cached_property
+    def start(self) -> tuple[Tensor, Tensor]:
+        """Coefficients ``(layer, driver)`` and intercepts ``(layer,)`` that networks start from."""
+        train, held = rows_of(self.data.training, self.seed), rows_of(self.data.validation, self.seed + 1)
+        lines = [fit_ridge(train, held, n) for n in range(len(self.context.layers))]
+        coefficient = torch.from_numpy(np.stack([line.coefficient for line in lines]))
+        return coefficient, torch.tensor([line.intercept for line in lines])
+
     @property
     def checkpoints(self) -> Checkpoints:
         """Where they lie."""
@@ -154,6 +167,8 @@ def _fit(name: str, identity: str, job: FitJob, place: Place, tell: Progress) ->
     seed = seed_of(job.seed, name)
     with _seeded(seed):
         network = _build(job.configs[name], job.context)
+        if job.config.linear_start:
+            network.start_from(*job.start)
         module = Fitting(network, job.config, len(job.context.layers), seed, identity)
         samples = Samples(job.data, network.radius, job.config, seed)
         found = fit_network(name, module, samples, place, str(job.context.out), job.checkpoints, tell)
