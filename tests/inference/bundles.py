@@ -23,7 +23,7 @@ def untrained(networks, drivers, layers, sequence=None, days=30) -> Bundle:
     built = {name: build_network(config, *sizes).eval().requires_grad_(False) for name, config in networks.items()}
     for network in built.values():
         for parameter in network.parameters():
-            parameter.data *= 2  # contrasts as large as a trained network's
+            parameter.data.normal_(0, 0.2)  # what starts at zero counts too, with contrasts as large as if trained
     return Bundle(card, built)
 
 
