@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from smdown.features.expression import variables
 
 Resampling = Literal["auto", "cubic", "average", "bilinear", "nearest", "mode"]
 
@@ -73,8 +75,52 @@ class DailyDriver(_Driver):
     resampling: Resampling = Field("auto", description="auto: cubic when refining, area average when coarsening.")
 
 
+class _OfVariables(_Driver):
+    """Made from several variables of a source, which are resampled first; of a daily one, from its latest step."""
+
+    valid_range: tuple[float, float] | None = Field(None, description="Values outside are missing.")
+    resampling: Resampling = Field("auto", description="auto: cubic when refining, area average when coarsening.")
+
+
+class ExpressionDriver(_OfVariables):
+    """Arithmetic over variables of a source, such as SAVI: ``1.5 * (nir - red) / (nir + red + 0.5)``."""
+
+    kind: Literal["expression"] = "expression"
+    expression: str = Field(description="Variables, numbers, + - * / **, sqrt, log, exp, abs, minimum, maximum.")
+
+    @field_validator("expression")
+    @classmethod
+    def _arithmetic(cls, text: str) -> str:
+        variables(text)
+        return text
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Variables of the source that it needs."""
+        return variables(self.expression)
+
+
+class FunctionDriver(_OfVariables):
+    """A function of an installed package (entry point group ``smdown.drivers``), called on a window and its halo."""
+
+    kind: Literal["function"] = "function"
+    function: str = Field(description="Name of the entry point.")
+    variables: tuple[str, ...] = Field(min_length=1, description="Variables of the source that it is given.")
+    halo_px: int = Field(0, ge=0, le=256, description="Pixels around the window that it needs.")
+
+
+Latest = DifferenceDriver | ExpressionDriver | FunctionDriver
+"""Drivers that change with the steps of their source, such as composites, and last until the next."""
+
 DriverConfig = Annotated[
-    SourceDriver | TerrainDriver | DifferenceDriver | AntecedentDriver | DailyDriver, Field(discriminator="kind")
+    SourceDriver
+    | TerrainDriver
+    | DifferenceDriver
+    | ExpressionDriver
+    | FunctionDriver
+    | AntecedentDriver
+    | DailyDriver,
+    Field(discriminator="kind"),
 ]
 
 

@@ -7,7 +7,17 @@ import numpy.typing as npt
 
 from smdown.cubes import Cube
 from smdown.errors import CubeError
-from smdown.features.config import AntecedentDriver, DailyDriver, DifferenceDriver, DriverConfig
+from smdown.features import expression, plugins
+from smdown.features.config import (
+    AntecedentDriver,
+    DailyDriver,
+    DifferenceDriver,
+    DriverConfig,
+    ExpressionDriver,
+    FunctionDriver,
+    Latest,
+)
+from smdown.features.ground import row_distances
 from smdown.features.reader import SourceReader
 from smdown.grid import NestedGrid, Window
 
@@ -19,8 +29,8 @@ LEAST_SUM = 1e-6
 
 def fill(driver: DriverConfig, reader: SourceReader, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
     """Return one driver of a day, ``(y, x)``; refuse a daily one without days."""
-    if isinstance(driver, DifferenceDriver):
-        return _difference(driver, reader, grid, window, day)
+    if isinstance(driver, Latest):
+        return _latest(driver, reader, grid, window, day)
     assert isinstance(driver, AntecedentDriver | DailyDriver)
     if not len(reader.cube.times):
         raise CubeError(f"got {reader.cube.url} for {driver.name}, which has no time axis; use a driver of kind source")
@@ -29,11 +39,26 @@ def fill(driver: DriverConfig, reader: SourceReader, grid: NestedGrid, window: W
     return _daily(driver, reader, grid, window, day)
 
 
-def _difference(
-    driver: DifferenceDriver, reader: SourceReader, grid: NestedGrid, window: Window, day: np.datetime64
-) -> F32:
+def _latest(driver: Latest, reader: SourceReader, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
+    """Return what is made from the latest step of several variables, resampled first."""
     step = (latest_step(reader.cube, day),) if len(reader.cube.times) else ()
-    a, b = reader.read((driver.a, driver.b), grid, window, step, driver.resampling)[:, 0]
+
+    def read(names: tuple[str, ...], part: Window) -> F32:
+        return reader.read(names, grid, part, step, driver.resampling)[:, 0]
+
+    if isinstance(driver, DifferenceDriver):
+        return _difference(*read((driver.a, driver.b), window))
+    wide = window.expand(driver.halo_px if isinstance(driver, FunctionDriver) else 0)
+    fields = dict(zip(driver.variables, read(driver.variables, wide), strict=True))
+    if isinstance(driver, ExpressionDriver):
+        value = expression.evaluate(driver.expression, fields)
+    else:
+        value = plugins.apply(driver.function, fields, driver.halo_px, *row_distances(grid, wide.y0, wide.y1))
+    low, high = driver.valid_range or (-np.inf, np.inf)
+    return np.where((value >= low) & (value <= high), value, np.float32(np.nan))
+
+
+def _difference(a: F32, b: F32) -> F32:
     with np.errstate(invalid="ignore", divide="ignore"):
         sound = (a >= 0) & (b >= 0) & (a + b > LEAST_SUM)
         return np.where(sound, (a - b) / (a + b), np.float32(np.nan))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from smdown.cubes import Cube, exists, join, open_cube
 from smdown.errors import CubeError
 from smdown.features import dynamics
-from smdown.features.config import DifferenceDriver, DriverConfig, SourceDriver, TerrainDriver
+from smdown.features.config import DriverConfig, Latest, SourceDriver, TerrainDriver
 from smdown.features.pixels import Kept
 from smdown.features.reader import SourceReader, nested_average
 from smdown.features.shape import measures
@@ -122,7 +122,7 @@ class Loader:
     def _dynamic(self, driver: DriverConfig, grid: NestedGrid, window: Window, day: np.datetime64) -> F32:
         """Return one driver of a day; one that changes with composites only is kept for the days that share it."""
         reader = self.reader(driver.source)
-        if not isinstance(driver, DifferenceDriver):
+        if not isinstance(driver, Latest):
             return dynamics.fill(driver, reader, grid, window, day)
         key = driver.name, grid.ratio, window, dynamics.latest_step(reader.cube, day)
         with self._lock:

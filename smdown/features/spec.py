@@ -10,6 +10,7 @@ from smdown.features.config import (
     DifferenceDriver,
     DriverConfig,
     FeaturesConfig,
+    Latest,
     SequenceConfig,
     SourceDriver,
     TerrainDriver,
@@ -54,7 +55,7 @@ class FeatureSpec:
     @property
     def dynamic(self) -> tuple[DriverConfig, ...]:
         """Drivers of a day."""
-        return tuple(d for d in self.drivers if isinstance(d, DifferenceDriver | AntecedentDriver | DailyDriver))
+        return tuple(d for d in self.drivers if isinstance(d, Latest | AntecedentDriver | DailyDriver))
 
     @property
     def static_names(self) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def test_lists_of_a_file_become_tuples():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"kind": "sourse"}, "'source', 'terrain', 'normalized_difference', 'antecedent', 'daily'"),
+    [({"kind": "sourse"}, "'normalized_difference', 'expression', 'function', 'antecedent', 'daily'"),
      ({"no_such_key": "x"}, "no_such_key"), ({"name": "7soil"}, "pattern"), ({"resampling": "linear"}, "'bilinear'"),
      ({"kind": "terrain", "variable": "z"}, "measure"),
      ({"kind": "antecedent"}, "days"), ({"kind": "antecedent", "days": 0}, "greater than or equal to 1"),
