@@ -91,7 +91,7 @@ class TrainingConfig(_Model):
     linear_start: bool = Field(
         True, description="Networks begin as the ridge regression of the labels on the drivers, and add to it."
     )
-    learning_rate: float = Field(4e-3, gt=0, description="Highest step of the one-cycle schedule.")
+    learning_rate: float = Field(1e-3, gt=0, description="Highest step of the one-cycle schedule.")
     weight_decay: float = Field(0.02, ge=0, description="Pull of weights towards zero (decoupled).")
     input_noise: float = Field(
         0.1, ge=0, description="Standard deviation of noise added to standardised drivers while training."

@@ -27,6 +27,7 @@ SMALL = {
     },
     "epochs": 9,
     "max_days": 12,
+    "learning_rate": 4e-3,
     "batch_pixels": 600,
     "pixels_per_epoch": 9000,
 }
