@@ -74,6 +74,17 @@ class Ensemble(Protocol):
         ...
 
 
+class Applicability(Protocol):
+    """The part of `smdown.training.applicability.Applicability` that prediction uses."""
+
+    threshold: float
+    """Index beyond which a value rests on extrapolation."""
+
+    def index(self, fine: Field) -> Field:
+        """Return the dissimilarity index ``(y, x)`` of drivers ``(feature, y, x)``."""
+        ...
+
+
 @dataclass(frozen=True)
 class Engine:
     """A loader and an ensemble that fit each other.
@@ -94,6 +105,8 @@ class Engine:
         Pixels along a cell of the sequence grid; 0 without a sequence.
     sequence_shape : tuple of int
         Days and drivers of the sequence.
+    applicability : Applicability, optional
+        Says how far drivers lie from those of the training; none where the ensemble does not know.
     provenance : mapping
         Texts that say what it was made from, for the mosaic's attributes.
     """
@@ -106,6 +119,7 @@ class Engine:
     required: tuple[bool, ...]
     sequence_ratio: int = 0
     sequence_shape: tuple[int, int] = (0, 0)
+    applicability: Applicability | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     @property

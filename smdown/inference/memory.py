@@ -57,7 +57,7 @@ def task_bytes(job: PredictJob, needs: Needs) -> int:
     block, block_read = min(core, side**2), min(read, (side + halo) ** 2)
     loading = 4 * read * (needs.static + max(needs.static, 2 * needs.dynamic) + _SCRATCH)  # stacking copies once
     kept = 2 * needs.members if job.members_url else 0  # with their errors
-    maps = core * (4 * layers * (2 + kept) + 1)
+    maps = core * (4 * layers * (2 + kept) + 1 + 4)  # the last is the dissimilarity index
     computing = 4 * block_read * (needs.static + needs.dynamic) + 4 * block * layers * (3 * needs.members + 8)
     writing = core * 24  # one map as float64, packed, cut into chunks and compressed
     arrays = loading + maps + 2 * needs.sequence_bytes + max(computing, writing)

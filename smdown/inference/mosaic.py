@@ -11,6 +11,9 @@ from smdown.cubes import CubeSpec, Variable
 from smdown.inference.job import LayerJob, PredictJob
 
 FLAGS = "flags"
+DISSIMILARITY = "dissimilarity"
+FARTHEST = 30.0
+"""Largest dissimilarity index that is kept."""
 _DIMS = ("time", "y", "x")
 
 
@@ -21,6 +24,7 @@ class Flag(IntFlag):
     DRIVER_MISSING = 2
     MEAN_NOT_MET = 4
     DRIVER_IMPUTED = 8
+    EXTRAPOLATED = 16
 
 
 _MEANINGS = {
@@ -28,6 +32,7 @@ _MEANINGS = {
     Flag.DRIVER_MISSING: "required_driver_missing",
     Flag.MEAN_NOT_MET: "cell_mean_not_met",
     Flag.DRIVER_IMPUTED: "optional_driver_imputed",
+    Flag.EXTRAPOLATED: "outside_area_of_applicability",
 }
 
 
@@ -41,9 +46,16 @@ def member_name(layer: str, member: str) -> str:
     return f"{layer}_{member}"
 
 
-def mosaic_spec(job: PredictJob, fingerprint: str, attrs: Mapping[str, Any]) -> CubeSpec:
-    """Return the cube of the mosaic: one shard a tile, one chunk a coarse cell."""
+def mosaic_spec(
+    job: PredictJob, fingerprint: str, attrs: Mapping[str, Any], threshold: float | None = None
+) -> CubeSpec:
+    """Return the cube of the mosaic: one shard a tile, one chunk a coarse cell.
+
+    With the `threshold` of the area of applicability it holds the dissimilarity index too.
+    """
     variables = [v for layer in job.layers for v in (_layer(layer), _std(layer))]
+    if threshold is not None:
+        variables.append(_dissimilarity(threshold))
     title = "Downscaled " + " and ".join(layer.long_name or layer.name for layer in job.layers)
     return _spec(job, (*variables, _flags()), fingerprint, {"title": title, **_provenance(job), **attrs})
 
@@ -105,3 +117,11 @@ def _flags() -> Variable:
         "flag_meanings": " ".join(_MEANINGS.values()),
     }
     return Variable(FLAGS, _DIMS, "uint8", long_name="Quality flags", standard_name="quality_flag", attrs=attrs)
+
+
+def _dissimilarity(threshold: float) -> Variable:
+    attrs = {
+        "comment": f"Beyond {threshold:.3f} the drivers are unlike those of the training (Meyer and Pebesma 2021)",
+        "threshold": round(threshold, 6),
+    }
+    return Variable(DISSIMILARITY, _DIMS, "int16", 1e-3, "1", "Dissimilarity index of the drivers", attrs=attrs)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+import torch
+
 from smdown.errors import BundleError
 from smdown.features import FeatureSpec, get_loader
 from smdown.grid import Window
@@ -11,6 +13,7 @@ from smdown.inference.engine import Engine, Field
 from smdown.inference.job import PredictJob
 from smdown.inference.memory import Needs
 from smdown.training import Bundle, Prediction, Predictor, combine
+from smdown.training.applicability import Applicability
 from smdown.training.predictor import member_std
 
 
@@ -82,6 +85,7 @@ def open_engine(job: PredictJob) -> Engine:
         required=tuple(driver.required for driver in spec.drivers),
         sequence_ratio=sequence.ratio if sequence else 0,
         sequence_shape=(sequence.days, len(sequence.drivers)) if sequence else (0, 0),
+        applicability=_applicability(bundle),
         provenance={
             "bundle": bundle.digest,
             "networks": ", ".join(bundle.networks),
@@ -89,6 +93,14 @@ def open_engine(job: PredictJob) -> Engine:
             "software": ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "numba", "zarr")),
         },
     )
+
+
+def _applicability(bundle: Bundle) -> Applicability | None:
+    card, drivers = bundle.card.applicability, bundle.card.drivers
+    if card is None:
+        return None
+    mean, std = (torch.tensor([getattr(d, key) for d in drivers], dtype=torch.float32) for key in ("mean", "std"))
+    return Applicability(card, mean, std)
 
 
 def _check(job: PredictJob, bundle: Bundle, spec: FeatureSpec) -> None:

@@ -53,7 +53,8 @@ def predict_plan(job: PredictJob, fingerprint: str, attrs: Mapping[str, Any] | N
 
 def _create(job: PredictJob, engine: Engine, fingerprint: str, attrs: Mapping[str, Any]) -> set[tuple[int, int]]:
     """Create the cubes; return the tiles that are wholly written."""
-    cube = create_cube(job.mosaic_url, mosaic.mosaic_spec(job, fingerprint, attrs), resume=True)
+    threshold = None if engine.applicability is None else engine.applicability.threshold
+    cube = create_cube(job.mosaic_url, mosaic.mosaic_spec(job, fingerprint, attrs, threshold), resume=True)
     if job.members_url is None:
         return cube.done()
     spec = mosaic.members_spec(job, engine.ensemble.members, fingerprint, attrs)

@@ -15,7 +15,7 @@ from smdown.inference import blocks
 from smdown.inference.constraint import constrain
 from smdown.inference.engine import Engine, Field
 from smdown.inference.job import LayerJob, PredictJob
-from smdown.inference.mosaic import FLAGS, Flag, member_name, std_name
+from smdown.inference.mosaic import DISSIMILARITY, FARTHEST, FLAGS, Flag, member_name, std_name
 
 _Value = TypeVar("_Value", bound=np.generic)
 Flags = npt.NDArray[np.uint8]
@@ -35,6 +35,8 @@ class DayMaps:
         float32 ``(member, layer, y, x)``; no members where they are not kept.
     flags : ndarray
         uint8 ``(y, x)``.
+    dissimilarity : ndarray
+        float32 ``(y, x)``.
     unmet : int
         Cells (of any layer) whose coarse value could not be met.
     """
@@ -45,6 +47,7 @@ class DayMaps:
     members: Field
     members_std: Field
     flags: Flags
+    dissimilarity: Field
     unmet: int = 0
 
     @classmethod
@@ -58,6 +61,7 @@ class DayMaps:
             np.full((n_members, *shape), np.nan, dtype=np.float32),
             np.full((n_members, *shape), np.nan, dtype=np.float32),
             np.zeros(core.shape, dtype=np.uint8),
+            np.full(core.shape, np.nan, dtype=np.float32),
         )
 
 
@@ -131,6 +135,7 @@ class TilePredictor:
         valid = self._flag_drivers(inner, part, origin, core, maps.flags[place])
         if not valid.any():
             return
+        self._compare(inner, valid, maps.dissimilarity[place], maps.flags[place])
         prediction = self.engine.ensemble.predict(fine, part, core, self.job.grid.ratio, origin)
         mean, std = self.engine.ensemble.combine(prediction)
         if not np.isfinite(mean[:, valid]).all():
@@ -175,6 +180,13 @@ class TilePredictor:
         flags[valid & ~whole] |= np.uint8(Flag.DRIVER_IMPUTED)
         return valid
 
+    def _compare(self, fine: Field, valid: npt.NDArray[np.bool_], out: Field, flags: Flags) -> None:
+        """Say how far the drivers lie from those of the training, and flag what lies beyond them."""
+        known = self.engine.applicability
+        if known is not None:
+            out[...] = np.where(valid, np.minimum(known.index(fine), np.float32(FARTHEST)), np.float32(np.nan))
+            flags[out > known.threshold] |= np.uint8(Flag.EXTRAPOLATED)
+
     def _constrain(self, layer: LayerJob, mean: Field, coarse: Field) -> tuple[Field, npt.NDArray[np.bool_]]:
         return constrain(mean, coarse, self.job.grid.ratio, *layer.bounds, self.job.constraint)
 
@@ -204,6 +216,8 @@ def write_day(
     mosaic.write(FLAGS, maps.flags, window, index)
     if not np.isfinite(maps.mean).any():
         return
+    if DISSIMILARITY in mosaic.variables:
+        mosaic.write(DISSIMILARITY, maps.dissimilarity, window, index)
     for n, layer in enumerate(job.layers):
         mosaic.write(layer.name, maps.mean[n], window, index)
         mosaic.write(std_name(layer.name), maps.std[n], window, index)

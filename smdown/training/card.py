@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from smdown.networks.config import NetworkConfig
 
@@ -52,6 +52,19 @@ class SplitCard(_Model):
     days: tuple[str, ...] = ()
 
 
+class ApplicabilityCard(_Model):
+    """What the dissimilarity index is computed from; see `smdown.training.applicability`."""
+
+    weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
+    """How much the networks heed each driver, 1 on average."""
+    centres: tuple[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], ...] = Field(min_length=1)
+    """Clusters of the training data, in standard deviations times weights."""
+    scale: float = Field(gt=0, allow_inf_nan=False)
+    """Mean distance between training data."""
+    threshold: float = Field(ge=0, allow_inf_nan=False)
+    """Index beyond which the map rests on extrapolation."""
+
+
 class BundleCard(_Model):
     """Everything about a bundle but its weights' values."""
 
@@ -66,6 +79,14 @@ class BundleCard(_Model):
     variance_scale: dict[str, Annotated[float, Field(gt=0)]]
     unconstrained_scale: dict[str, Annotated[float, Field(gt=0)]] = {}
     member_scale: dict[str, dict[str, Annotated[float, Field(gt=0)]]] = {}
+    applicability: ApplicabilityCard | None = None
     metrics: dict[str, Any] = {}
     splits: SplitCard = SplitCard()
     provenance: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _applicability_of_the_drivers(self) -> Self:
+        found, wanted = self.applicability, len(self.drivers)
+        if found is not None and {len(found.weights), *map(len, found.centres)} != {wanted}:
+            raise ValueError(f"applicability is not of {wanted} drivers")
+        return self

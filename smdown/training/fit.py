@@ -19,6 +19,7 @@ from smdown.identity import fingerprint
 from smdown.networks import Network, build_network
 from smdown.networks.config import LSTMConfig, NetworkConfig
 from smdown.training import ranks
+from smdown.training.applicability import fit_applicability
 from smdown.training.assess import assess
 from smdown.training.baselines import check_baselines, fit_baselines
 from smdown.training.bundle import Bundle, write_json
@@ -95,7 +96,8 @@ def train(
     with ranks.joined(place.group, place.accelerator):
         networks, history = fit_networks(job, place, tell)
         assessment = assess(config, networks, data, context.layers)
-        bundle = Bundle(make_card(config, context, configs, data, assessment, seed), networks)
+        near = fit_applicability(networks, data.training, data.validation, seed)
+        bundle = Bundle(make_card(config, context, configs, data, assessment, seed, near), networks)
         if place.first:
             if baselines:
                 fit_baselines(config, context, data).save(str(context.out))

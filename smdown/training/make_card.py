@@ -10,7 +10,7 @@ from torch import Tensor
 
 from smdown.networks.config import NetworkConfig
 from smdown.training.assess import Assessment
-from smdown.training.card import BundleCard, FeatureCard, LayerCard, SequenceCard, SplitCard
+from smdown.training.card import ApplicabilityCard, BundleCard, FeatureCard, LayerCard, SequenceCard, SplitCard
 from smdown.training.collect import Collected
 from smdown.training.config import TrainingConfig
 from smdown.training.context import Layer, TrainContext
@@ -24,6 +24,7 @@ def make_card(
     data: Collected,
     assessment: Assessment,
     seed: int,
+    applicability: ApplicabilityCard | None = None,
 ) -> BundleCard:
     """Return the card of what was trained on some samples and judged on held-out ones."""
     spec, target = context.spec, data.target
@@ -47,6 +48,7 @@ def make_card(
         variance_scale=assessment.variance_scale,
         unconstrained_scale=assessment.unconstrained_scale,
         member_scale=assessment.member_scale,
+        applicability=applicability,
         metrics=assessment.metrics,
         splits=_splits(data),
         provenance={

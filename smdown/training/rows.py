@@ -71,7 +71,7 @@ def rows_of(sets: list[SampleSet | Streamed] | list[SampleSet], seed: int) -> Ro
 
 def _of_set(samples: SampleSet | Streamed, rng: np.random.Generator) -> tuple[Array, Array]:
     each = max(1, ROWS_PER_SET // _count(samples))
-    found = [_of_group(group, each, rng) for group in _groups(samples)]
+    found = [_of_group(group, each, rng) for group in groups_of(samples)]
     return np.concatenate([x for x, _ in found]), np.concatenate([y for _, y in found])
 
 
@@ -79,7 +79,8 @@ def _count(samples: SampleSet | Streamed) -> int:
     return min(len(samples), _STREAMED) if isinstance(samples, Streamed) else len(samples)
 
 
-def _groups(samples: SampleSet | Streamed) -> Iterator[Group]:
+def groups_of(samples: SampleSet | Streamed) -> Iterator[Group]:
+    """Yield all samples of a set in batches; of a streamed one, some."""
     if isinstance(samples, SampleSet):
         yield from samples.groups(_BATCH_PIXELS)
         return

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import numpy as np
@@ -10,9 +11,9 @@ from smdown.cubes import open_cube
 from smdown.errors import BundleError, CubeError
 from smdown.grid import Tile, Window
 from smdown.inference import predict
-from smdown.inference.mosaic import Flag
+from smdown.inference.mosaic import FARTHEST, Flag
 from smdown.inference.tile import TilePredictor
-from tests.inference.fakes import CELLS, DAYS, FakeDrivers, FakeEnsemble, engine, job
+from tests.inference.fakes import CELLS, DAYS, NAMES, FakeDrivers, FakeEnsemble, engine, job
 
 DAY = np.datetime64(DAYS[0], "ns")
 
@@ -157,6 +158,30 @@ def test_required_drivers_decide_and_optional_ones_are_flagged(tmp_path):
     assert abs(np.nanmean(maps.mean[0][:12, :12], dtype=np.float64) - coarse[0, 0]) < 1e-6
 
 
+class Far:
+    """Says that pixels of much sand are unlike the training."""
+
+    threshold = 0.9
+
+    def index(self, fine):
+        return fine[NAMES.index("sand")] * 40.0 * (fine[NAMES.index("sand")] > 0.5)
+
+
+def test_what_lies_beyond_the_training_is_said(tmp_path, run):
+    the_job = job(tmp_path)
+    y0, x0 = the_job.grid.window.y0, the_job.grid.window.x0
+    drivers = FakeDrivers(holes={"sand": Window(y0 + 2, y0 + 5, x0 + 3, x0 + 9)}, missing_days=frozenset({DAYS[1]}))
+    cube, _, _ = run(the_job, dataclasses.replace(engine(drivers), applicability=Far()))
+    data = xr.open_zarr(cube.url)
+    assert data.dissimilarity.attrs["threshold"] == 0.9
+    sand = drivers.static(the_job.grid, the_job.grid.window)[1]
+    wanted = np.where(sand > 0.5, np.minimum(sand * 40, FARTHEST), np.where(np.isnan(sand), np.nan, 0.0))
+    np.testing.assert_allclose(data.dissimilarity.isel(time=0), wanted, atol=6e-4)
+    np.testing.assert_array_equal((data.flags.isel(time=0) & Flag.EXTRAPOLATED) > 0, sand > 0.5)
+    assert data.dissimilarity.isel(time=1).isnull().all()
+    assert "dissimilarity" not in run(job(tmp_path / "b"))[0].variables
+
+
 def test_a_history_without_any_value_is_flagged_as_imputed(tmp_path):
     cells = CELLS.refine(9)
     drivers = FakeDrivers(sequence_hole=Window(cells.y0, cells.y0 + 9, cells.x0, cells.x0 + 9))
@@ -203,6 +228,6 @@ def test_the_mosaic_opens_with_plain_xarray(tmp_path, run):
         assert dict(data.sizes) == {"time": 3, "y": 60, "x": 36} | {k: v for k, v in data.sizes.items() if "tile" in k}
         assert np.allclose(data["sm_surface"].values, cube.read("sm_surface", cube.raster.window), atol=1e-7)
         assert data["flags"].attrs["flag_meanings"].split()[2] == "cell_mean_not_met"
-        assert data["flags"].attrs["flag_masks"] == [1, 2, 4, 8]
+        assert data["flags"].attrs["flag_masks"] == [1, 2, 4, 8, 16]
         assert data["sm_surface"].attrs["units"] == "m3 m-3"
         assert data.attrs["constraint"] == "logit"
