@@ -118,8 +118,10 @@ class PredictionConfig(_Model):
     days: tuple[date, ...] | None = Field(None, description="Days to map; all of the period by default.")
     every: int = Field(1, ge=1, description="Where no days are named: every so many days of the period.")
     cells_per_tile: int = Field(4, ge=1, description="Coarse cells along one side of a tile.")
-    constraint: Literal["logit", "additive", "multiplicative", "none"] = Field(
-        "logit", description="How the mean over each coarse cell is made equal to the coarse value."
+    constraint: Literal["logit", "smooth", "additive", "multiplicative", "none"] = Field(
+        "logit",
+        description="How the mean over each coarse cell is made equal to the coarse value; smooth: as logit, by a "
+        "correction that runs on across the borders of cells.",
     )
     members: bool = Field(False, description="Whether each network's own map is kept too, for comparison.")
 

@@ -10,10 +10,16 @@ import numpy.typing as npt
 from smdown.errors import ConfigError, GridError
 from smdown.inference import solve
 
-Kind = Literal["logit", "additive", "multiplicative", "none"]
-"""How the pixels of a cell give way; every kind keeps them inside their bounds."""
+Kind = Literal["logit", "smooth", "additive", "multiplicative", "none"]
+"""How the pixels of a cell give way; every kind keeps them inside their bounds.
 
-_CODES = {"none": solve.NONE, "logit": solve.LOGIT, "additive": solve.ADDITIVE, "multiplicative": solve.MULTIPLICATIVE}
+To this module `smooth` is `logit`: what makes it smooth has been done before, see `smdown.inference.smooth`.
+"""
+
+_CODES = {
+    "none": solve.NONE, "logit": solve.LOGIT, "smooth": solve.LOGIT, "additive": solve.ADDITIVE,
+    "multiplicative": solve.MULTIPLICATIVE,
+}  # fmt: skip
 
 LEAST_VALID = 0.01
 """Share of a cell that must be valid: fewer pixels cannot stand for the coarse value, and the cell is flagged."""
@@ -53,7 +59,7 @@ def constrain(
     lo, hi : float or ndarray
         Bounds: numbers, or ``(y, x)``. A pixel without finite bounds is missing.
     kind : str
-        ``logit``, ``additive``, ``multiplicative`` or ``none``.
+        ``logit``, ``smooth``, ``additive``, ``multiplicative`` or ``none``.
     least_valid : float
         Share of the cell's pixels that must be valid for the mean to be imposed.
 

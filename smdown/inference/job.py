@@ -74,7 +74,7 @@ class PredictJob:
     days : tuple of str
         ISO days, in order.
     constraint : str
-        ``logit``, ``additive``, ``multiplicative`` or ``none``.
+        ``logit``, ``smooth``, ``additive``, ``multiplicative`` or ``none``.
     members_url : str, optional
         Where each network's own map goes, if it is wanted.
     threads : int

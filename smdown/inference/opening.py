@@ -12,6 +12,7 @@ from smdown.grid import Window
 from smdown.inference.engine import Engine, Field
 from smdown.inference.job import PredictJob
 from smdown.inference.memory import Needs
+from smdown.inference.smooth import RING
 from smdown.training import Bundle, Prediction, Predictor, combine
 from smdown.training.applicability import Applicability
 from smdown.training.predictor import member_std
@@ -131,7 +132,8 @@ def _check(job: PredictJob, bundle: Bundle, spec: FeatureSpec) -> None:
 def needs_of(job: PredictJob, engine: Engine) -> Needs:
     """Return the counts that determine the memory of a tile."""
     days, drivers = engine.sequence_shape
-    side = job.cells_per_tile * engine.sequence_ratio + 2
+    ring = 2 * RING if job.constraint == "smooth" else 0
+    side = (job.cells_per_tile + ring) * engine.sequence_ratio + 2
     return Needs(
         static=len(engine.static_names),
         dynamic=len(engine.dynamic_names),

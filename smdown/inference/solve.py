@@ -19,13 +19,15 @@ NONE, LOGIT, ADDITIVE, MULTIPLICATIVE = 0, 1, 2, 3
 UNMET = 4e-5
 """A cell whose mean misses the coarse value by more is flagged; half a count of packing on top stays below 1e-4."""
 
+EDGE = 1e-4
+"""A prediction at a bound starts this share of the range inside it, or no shift could move it."""
+
 _Array = npt.NDArray[np.float64]
 _Field = npt.NDArray[np.float32]
 
 _LANES = 16
 _TOLERANCE = 1e-9
 _MOST_STEPS = 80
-_EDGE = 1e-4  # a prediction at a bound starts this share of the range inside it, or no shift could move it
 _FARTHEST = 60.0  # logit shifts and logarithms of factors beyond it change nothing
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -148,7 +150,7 @@ def _gather(kind: int, field: _Field, lows: _Array, highs: _Array, start: _Array
     if kind == LOGIT:
         for i in range(padded):
             share = (start[i] - low[i]) / span[i] if span[i] > 0.0 else 0.5
-            start[i] = min(max(share, _EDGE), 1.0 - _EDGE)
+            start[i] = min(max(share, EDGE), 1.0 - EDGE)
     elif kind == MULTIPLICATIVE:
         start[:padded] = np.maximum(start[:padded], 0.0)
     return n
@@ -254,3 +256,32 @@ def constrain_cells(
                     kind, field[ys, xs], coarse[row, col], lows[ys, xs], highs[ys, xs], least, room, out[ys, xs]
                 )
                 unmet[row, col] = not met
+
+
+@_jit
+def shift_cells(field: _Field, coarse: _Array, ratio: int, low: float, high: float, out: _Array) -> None:
+    """Fill `out`, one a cell, with the logit shift that gives each its mean; leave it where there is none.
+
+    Parameters
+    ----------
+    field : ndarray
+        Prediction ``(y, x)``.
+    coarse, out : ndarray
+        One a cell.
+    ratio : int
+        Pixels along one side of a cell.
+    low, high : float
+        Bounds.
+    """
+    room = np.empty((3, -(-ratio * ratio // _LANES) * _LANES))
+    lows, highs = np.full((ratio, ratio), low), np.full((ratio, ratio), high)
+    for row in range(coarse.shape[0]):
+        for col in range(coarse.shape[1]):
+            part = field[row * ratio : (row + 1) * ratio, col * ratio : (col + 1) * ratio]
+            if math.isfinite(coarse[row, col]) and low < coarse[row, col] < high:
+                n = _gather(LOGIT, part, lows, highs, room[0], room[1], room[2])
+                if n > 0:
+                    padded = -(-n // _LANES) * _LANES
+                    start, least, span = room[0, :padded], room[1, :padded], room[2, :padded]
+                    wanted = n * coarse[row, col] - least.sum()
+                    out[row, col] = solve(LOGIT, start, least, span, wanted, _FARTHEST)

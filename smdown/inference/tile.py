@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from smdown.inference.constraint import constrain
 from smdown.inference.engine import Engine, Field
 from smdown.inference.job import LayerJob, PredictJob
 from smdown.inference.mosaic import DISSIMILARITY, FARTHEST, FLAGS, Flag, member_name, std_name
+from smdown.inference.surroundings import Shifts, Surroundings
 
 _Value = TypeVar("_Value", bound=np.generic)
 Flags = npt.NDArray[np.uint8]
@@ -82,6 +84,10 @@ class TilePredictor:
             self._static = self.engine.drivers.static(self.job.grid, self.read)
         return self._static
 
+    @cached_property
+    def _around(self) -> Surroundings:
+        return Surroundings(self.job, self.tile.cells, self.engine)
+
     def day(self, day: np.datetime64) -> DayMaps:
         """Predict one day."""
         kept = len(self.engine.ensemble.members) if self.job.members_url else 0
@@ -93,11 +99,12 @@ class TilePredictor:
             return maps
         dynamic = self.engine.drivers.dynamic(self.job.grid, self.read, day)
         sequence = self._sequence(day)
+        shifts = self._around.shifts(day) if self.job.constraint == "smooth" else None
         for block in blocks.blocks(self.tile.cells, self.job.grid.ratio):
             part = missing[(slice(None), *block.relative_to(self.tile.cells).slices)]
             cells = blocks.bounding(~np.asarray(part.all(axis=0)), block)
             if cells is not None:
-                self._block(maps, cells, coarse, dynamic, sequence)
+                self._block(maps, cells, coarse, dynamic, sequence, shifts)
         self._add_uncertainty(maps, day)
         return maps
 
@@ -125,7 +132,9 @@ class TilePredictor:
 
     # -- one block ---------------------------------------------------------------------------------------------------
 
-    def _block(self, maps: DayMaps, cells: Window, coarse: Field, dynamic: Field, sequence: Field) -> None:
+    def _block(
+        self, maps: DayMaps, cells: Window, coarse: Field, dynamic: Field, sequence: Field, shifts: Shifts | None
+    ) -> None:
         """Predict and constrain some whole cells."""
         core, radius = cells.refine(self.job.grid.ratio), self.engine.ensemble.radius
         place = core.relative_to(maps.core).slices
@@ -144,6 +153,8 @@ class TilePredictor:
         own_std = self.engine.ensemble.member_std(prediction) if len(maps.members) else None
         goal = coarse[(slice(None), *cells.relative_to(self.tile.cells).slices)]
         for n, layer in enumerate(self.job.layers):
+            if shifts is not None:
+                mean[n] = shifts.move(mean[n], n, None, cells, layer.bounds)
             field, unmet = self._constrain(layer, mean[n], goal[n])
             maps.mean[n][place] = field
             maps.std[n][place] = np.where(np.isfinite(field), std[n], np.nan)
@@ -151,6 +162,8 @@ class TilePredictor:
             maps.flags[place][self._per_pixel(unmet)] |= np.uint8(Flag.MEAN_NOT_MET)
             for m in range(len(maps.members)):
                 member = np.where(valid, prediction.mean[m, n], np.nan)
+                if shifts is not None:
+                    member = shifts.move(member, n, m, cells, layer.bounds)
                 alone = self._constrain(layer, member, goal[n])[0]
                 maps.members[m, n][place] = alone
                 if own_std is not None:
