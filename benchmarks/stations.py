@@ -72,7 +72,12 @@ def summary(table: pd.DataFrame) -> list[dict[str, Any]]:
         for member in members_of(some):
             own = some[[f"{member}_{figure}" for figure in FIGURES]]
             weight = some["n"] / some["n"].sum()
-            row = {"job": f"{layer}, constraint {constraint}", "layer": layer, "constraint": constraint, "method": member}
+            row = {
+                "job": f"{layer}, constraint {constraint}",
+                "layer": layer,
+                "constraint": constraint,
+                "method": member,
+            }
             row |= {"stations": len(some), "matchups": int(some["n"].sum())}
             row |= {f"median_{figure}": float(own[f"{member}_{figure}"].median()) for figure in FIGURES}
             row |= {"rmse": math.sqrt(float((weight * own[f"{member}_rmse"] ** 2).sum()))}

@@ -110,6 +110,11 @@ class LayerConfig(_Model):
     standard_name: str = Field("", description="CF standard name, where there is one.")
     valid_range: tuple[float, float] = Field((0.0, 0.9), description="Physical limits; no pixel leaves them.")
     uncertainty: float = Field(0.03, ge=0, description="Standard deviation of the coarse product's error.")
+    uncertainty_variable: str | None = Field(
+        None,
+        description="Variable of the source that states that error for every cell and day, such as the ensemble's spread "
+        "of SPL4SMAU; where it is missing, uncertainty is taken.",
+    )
 
 
 class PredictionConfig(_Model):

@@ -65,6 +65,7 @@ def predict_job(project: Project) -> inference.PredictJob:
                 standard_name=layer.standard_name,
                 valid_range=layer.valid_range,
                 uncertainty=layer.uncertainty,
+                uncertainty_variable=layer.uncertainty_variable,
             )
             for name, layer in config.layers.items()
         ),

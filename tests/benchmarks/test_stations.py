@@ -1,0 +1,48 @@
+"""The leave-station-out harness: what the table of stations adds up to."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import stations
+from smdown import open_project
+
+
+def table():
+    rows = {"layer": "sm_surface", "constraint": ["as configured"] * 3 + ["none"] * 3, "n": [10, 30, 20] * 2}
+    for member, errors in {"ensemble": [0.03, 0.05, 0.04], "coarse_nearest": [0.04, 0.05, 0.09]}.items():
+        for figure in stations.FIGURES:
+            rows[f"{member}_{figure}"] = [*errors, *(2 * e for e in errors)]
+    return pd.DataFrame(rows)
+
+
+def test_errors_are_pooled_over_matchups_and_medians_over_stations():
+    first, coarse, free, _ = stations.summary(table())
+    assert (first["method"], coarse["method"]) == ("ensemble", "coarse_nearest")
+    assert first["rmse"] == pytest.approx(np.sqrt((10 * 0.03**2 + 30 * 0.05**2 + 20 * 0.04**2) / 60))
+    assert (first["median_r"], first["stations"], first["matchups"]) == (0.04, 3, 60)
+    assert first["better_than_coarse"] == pytest.approx(2 / 3)
+    assert free["constraint"] == "none"
+    assert free["rmse"] == pytest.approx(2 * first["rmse"])
+
+
+def test_the_ensemble_is_set_beside_the_coarse_product():
+    found = stations.claims(stations.summary(table()))
+    coarse = np.sqrt((10 * 0.04**2 + 30 * 0.05**2 + 20 * 0.09**2) / 60)
+    own = np.sqrt((10 * 0.03**2 + 30 * 0.05**2 + 20 * 0.04**2) / 60)
+    assert [claim["value"] for claim in found] == [pytest.approx(100 * (1 - own / coarse), abs=0.05)] * 2
+    assert all(claim["holds"] for claim in found)
+
+
+def test_folds_share_what_does_not_depend_on_them(tmp_path):
+    stations.link(tmp_path / "base", tmp_path / "fold0", stations.SHARED)
+    stations.link(tmp_path / "base", tmp_path / "fold0", stations.SHARED)
+    (tmp_path / "fold0" / "sources" / "a").mkdir()
+    assert (tmp_path / "base" / "sources" / "a").is_dir()
+
+
+def test_the_project_of_yanco_is_sound(monkeypatch, tmp_path):
+    monkeypatch.setenv("SMDOWN_REAL_DATA", str(tmp_path))
+    project = open_project("configs/yanco.yaml", workdir=str(tmp_path))
+    assert project.config.training.folds == 4
+    assert project.config.grid.ratio == 1200
