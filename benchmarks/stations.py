@@ -1,9 +1,9 @@
 """Leave stations out: train without those of some cells, map, compare there, and join the folds into one table.
 
-``python -m benchmarks.stations CONFIG --workdir DIR [--days N] [--quick] [--json FILE] [--set A.B=C ...]``. The project
-file says how many folds there are (``training.folds``); stations that share a coarse cell share a fold, so no station is
-judged by a network that saw its cell. Every fold is mapped twice, with the project's constraint and without any: with
-it the map keeps the coarse product's mean, which need not be that of the stations. Finished folds are kept in the folder.
+``python -m benchmarks.stations CONFIG --workdir DIR [--days N] [--quick] [--json FILE] [--set A.B=C ...]``. The
+project file says how many folds there are (``training.folds``); stations that share a coarse cell share a fold, so no
+station is judged by a network that saw its cell. Every fold is mapped twice, with the project's constraint and without
+any: with it the map keeps the coarse product's mean, which need not be that of the stations. Finished folds are kept.
 """
 
 from __future__ import annotations

@@ -326,6 +326,8 @@ class Tile:
 def nominal_ratio(lattice: Lattice, resolution: int) -> int:
     """Return the whole number that divides a cell into pixels of about `resolution` units.
 
+    Cells of 36 km are divided as the 16 cells of 9 km in them are: both have the same pixels.
+
     Parameters
     ----------
     lattice : Lattice
@@ -343,7 +345,8 @@ def nominal_ratio(lattice: Lattice, resolution: int) -> int:
     GridError
         If no whole number comes within 1 % of the resolution asked for.
     """
-    ratio = max(1, round(lattice.cell / resolution))
+    nested = round(lattice.cell / EASE2_M09.cell) if lattice.name in LATTICES else 1
+    ratio = max(1, nested * round(lattice.cell / nested / resolution))
     if abs(lattice.cell / ratio / resolution - 1) > 0.01:
         near = lattice.cell / ratio
         raise GridError(

@@ -168,6 +168,16 @@ def test_nominal_resolutions_of_the_design(resolution, ratio, pixel):
     grid = NestedGrid(EASE2_M09, Window(0, 1, 0, 1), ratio)
     assert grid.pixel == pytest.approx(pixel, abs=1e-3)
     assert grid.at(1).ratio == 1
+    coarse = nominal_ratio(EASE2_M36, resolution)
+    assert coarse == 4 * ratio  # the same pixels in cells of 36 km
+    assert (
+        NestedGrid(EASE2_M36, Window(0, 1, 0, 1), coarse).window
+        == NestedGrid(EASE2_M09, Window(0, 4, 0, 4), ratio).window
+    )
+
+
+def test_a_cell_of_36_km_is_a_pixel_of_its_own():
+    assert nominal_ratio(EASE2_M36, 36000) == 1
 
 
 def test_a_resolution_that_does_not_divide_a_cell_is_refused_with_the_nearest():
