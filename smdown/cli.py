@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,8 @@ import typer
 from rich.console import Console
 
 import smdown
-from smdown.errors import ConfigError, IncompleteError, SmdownError
+from smdown.errors import ConfigError, IncompleteError, SmdownError, is_disk_full
+from smdown.stopping import stop_signals
 
 app = typer.Typer(
     name="smdown",
@@ -42,6 +42,18 @@ Set = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict", help="Stop at the first input file that cannot be used, instead of going on.")
 ]
+PlanJson = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the plan as JSON too.")]
+Calibrate = Annotated[
+    bool | None,
+    typer.Option(
+        "--calibrate/--no-calibrate",
+        help="Time some real tiles. (default: if inputs and bundle are there, and no run has measured it)",
+        show_default=False,
+    ),
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Replace what another configuration or input made, instead of refusing.")
+]
 
 
 def _version(value: bool) -> None:
@@ -66,15 +78,17 @@ def _stages(
     workdir: str | None,
     sets: list[str] | None,
     strict: bool = False,
+    fresh: bool = False,
 ) -> None:
     from smdown.project import open_project
     from smdown.runtime import load_profile, open_client, open_progress
     from smdown.training.devices import Devices
-    from smdown.training.ranks import world
+    from smdown.training.world import world
 
     profile = load_profile(cluster)
     project = open_project(config, workdir=workdir, overrides=sets or ())
     project.devices = Devices(**profile.training.model_dump())
+    project.fresh = fresh
     if strict:
         project.ingest_context = replace(project.ingest_context, strict=True)
     first = world().rank == 0
@@ -97,8 +111,10 @@ def _print_summary(project: Any, stages: tuple[str, ...]) -> None:
 
 
 def _stage_command(name: str, summary: str) -> None:
-    def command(config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None) -> None:
-        _stages((name,), config, cluster, workdir, sets)
+    def command(
+        config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None, fresh: Fresh = False
+    ) -> None:
+        _stages((name,), config, cluster, workdir, sets, fresh=fresh)
 
     command.__doc__ = summary
     app.command(name)(command)
@@ -120,23 +136,57 @@ _stage_command("evaluate", "Compare the map with truth and stations, rank the dr
 
 @app.command()
 def run(
-    config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None, strict: Strict = False
+    config: Config,
+    cluster: ClusterOption = None,
+    workdir: Workdir = None,
+    sets: Set = None,
+    strict: Strict = False,
+    fresh: Fresh = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, as smdown plan does, and stop.")] = False,
 ) -> None:
     """Run every stage, from ingest to the report; take up where an earlier run stopped."""
-    _stages(("ingest", "features", "train", "predict", "evaluate"), config, cluster, workdir, sets, strict)
+    if dry_run:
+        _plan(config, cluster, workdir, sets, fresh=fresh)
+        return
+    _stages(("ingest", "features", "train", "predict", "evaluate"), config, cluster, workdir, sets, strict, fresh)
 
 
 @app.command()
-def plan(config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None) -> None:
-    """Say what a run will do and need: tiles, memory, disk. Nothing is computed."""
+def plan(
+    config: Config,
+    cluster: ClusterOption = None,
+    workdir: Workdir = None,
+    sets: Set = None,
+    json: PlanJson = None,
+    calibrate: Calibrate = None,
+) -> None:
+    """Say what a run will do and need: tiles, bytes, memory, disk, time; refuse what cannot work."""
+    _plan(config, cluster, workdir, sets, json, calibrate)
+
+
+def _plan(
+    config: Path,
+    cluster: str | None,
+    workdir: str | None,
+    sets: list[str] | None,
+    json: Path | None = None,
+    calibrate: bool | None = None,
+    *,
+    fresh: bool = False,
+) -> None:
+    from smdown.planning.console import plan_tables, write_json
     from smdown.project import open_project
     from smdown.runtime import load_profile
-    from smdown.tables import plan_tables
 
     project = open_project(config, workdir=workdir, overrides=sets or ())
+    project.fresh = fresh
+    found = project.plan(load_profile(cluster), calibrate=calibrate)
     console = Console()
-    for table in plan_tables(project, load_profile(cluster)):
+    for table in plan_tables(project, found):
         console.print(table)
+    if json is not None:
+        write_json(found, json)
+    found.check()
 
 
 @app.command()
@@ -213,18 +263,46 @@ def _teller(bar: Any) -> Callable[[str, int, int], None]:
 @app.command()
 def export(
     config: Config,
-    out: Annotated[Path, typer.Option("--out", help="Cloud-optimised GeoTIFF to write.", show_default=False)],
-    layer: Annotated[str | None, typer.Option(help="Layer. (default: the first)")] = None,
-    day: Annotated[str | None, typer.Option(help="ISO day. (default: the last)")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out", help="GeoTIFF of one map, folder of many with a STAC catalogue, or table of --point or --polygon."
+        ),
+    ] = None,
+    pyramid: Annotated[
+        str | None,
+        typer.Option("--pyramid", metavar="URL", help="Zarr with ever halved resolutions, instead of --out."),
+    ] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Layer; repeatable. (default: all, in one GeoTIFF the first)")
+    ] = None,
+    day: Annotated[
+        list[str] | None, typer.Option(help="ISO day; repeatable. (default: all, in one GeoTIFF the last)")
+    ] = None,
     crs: Annotated[str | None, typer.Option(help="Coordinate system, such as EPSG:32614. (default: the map's)")] = None,
+    resolution: Annotated[float | None, typer.Option(help="Side of a pixel, in units of that system.")] = None,
+    point: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LON,LAT", help="Point, or a CSV table of points; repeatable. To .csv or .parquet."),
+    ] = None,
+    polygon: Annotated[
+        list[str] | None, typer.Option(metavar="GEOJSON", help="File of polygons; repeatable. To .csv or .parquet.")
+    ] = None,
+    stac: Annotated[bool, typer.Option("--stac/--no-stac", help="Write a catalogue into the folder.")] = True,
     workdir: Workdir = None,
     sets: Set = None,
 ) -> None:
-    """Write one layer and day of the map as a cloud-optimised GeoTIFF."""
+    """Give the map away: cloud-optimised GeoTIFFs with a STAC catalogue, a Zarr pyramid, time series of places."""
     from smdown.project import open_project
+    from smdown.project.giving import give
+    from smdown.runtime import open_progress
 
     project = open_project(config, workdir=workdir, overrides=sets or ())
-    Console().print(f"wrote {project.export(out, layer=layer, day=day, crs=crs)}", highlight=False)
+    written = give(
+        project, open_progress(), out=out, pyramid=pyramid, points=point, polygons=polygon, layer=layer, day=day,
+        crs=crs, resolution=resolution, stac=stac,
+    )  # fmt: skip
+    Console().print(f"wrote {written}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -265,19 +343,35 @@ def _pair(text: str) -> tuple[int, int]:
     return int(rows), int(cols)
 
 
-def _stop(*_: object) -> None:
-    """Take a request to end, such as a batch system's, as Ctrl-C."""
-    raise KeyboardInterrupt
-
-
 def main() -> None:
-    """Run the command line; errors of ours are one line and exit status 2, unfinished work is 1."""
-    signal.signal(signal.SIGTERM, _stop)
+    """Run the command line; errors of ours are one line and exit status 2, unfinished work is 1, signal n 128 + n."""
+    with stop_signals() as came:
+        try:
+            status = _status()
+        except KeyboardInterrupt:  # once more, while the first one was seen to
+            status = 1
+    sys.exit(128 + came[0] if came and status else status)
+
+
+def _status() -> int:
     try:
         app()
     except SmdownError as error:
-        Console(stderr=True).print(f"smdown: {error}", highlight=False, soft_wrap=True, markup=False)
-        sys.exit(1 if isinstance(error, IncompleteError) else 2)
+        _complain(str(error))
+        return 1 if isinstance(error, IncompleteError) else 2
+    except SystemExit as error:
+        return int(error.code or 0)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        _complain(f"stopped: no space is left ({error}); free some, then run the same command again to go on")
+        return 1
+    return 0
+
+
+def _complain(text: str) -> None:
+    line = " ".join(text.split())
+    Console(stderr=True).print(f"smdown: {line}", highlight=False, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

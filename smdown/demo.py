@@ -13,7 +13,7 @@ import yaml
 from smdown.cubes.store import is_local, local_path
 from smdown.errors import ConfigError
 from smdown.runtime import Progress
-from smdown.training.baselines import baselines_available
+from smdown.training.extras import baselines_available
 from smdown.twin import make_twin
 
 STATIONS = 60

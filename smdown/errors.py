@@ -1,5 +1,7 @@
 """Every error that a user can cause: one line that says what was got, what was wanted and what to do."""
 
+import errno
+
 
 class SmdownError(Exception):
     """Base of all errors that smdown raises on purpose; the command line prints them without a traceback."""
@@ -31,3 +33,13 @@ class ResourceError(SmdownError, RuntimeError):
 
 class IncompleteError(SmdownError, RuntimeError):
     """A stage that ended with failed tiles; the finished ones are kept and a rerun takes up the rest."""
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, is a full disk or a quota that is used up."""
+    full = {errno.ENOSPC, errno.EDQUOT}
+    while error is not None:
+        if (isinstance(error, OSError) and error.errno in full) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,4 +1,4 @@
-"""The record of a run, ``run.json``: what each stage took, made and met."""
+"""The record of a run: ``run.json``, what each stage took, made and met; ``failed.json``, the tasks that failed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import smdown
-from smdown.cubes import get, join, put
+from smdown.cubes import delete, exists, get, join, put
 from smdown.runtime import Outcome
 
+FAILED = "failed.json"
+"""Of a project directory: ``{stage: {task: reason}}`` of the last run; a task that is there is tried again."""
 _PACKAGES = ("numpy", "xarray", "zarr", "dask", "distributed", "torch", "pytorch-lightning", "rasterio", "numba")
 
 
@@ -29,7 +31,7 @@ class RunLog:
     """
 
     def __init__(self, workdir: str, name: str, command: str) -> None:
-        self._url = join(workdir, "run.json")
+        self._url, self._failed = join(workdir, "run.json"), join(workdir, FAILED)
         self._data: dict[str, Any] = {
             "name": name,
             "command": command,
@@ -40,10 +42,20 @@ class RunLog:
 
     def add(self, name: str, outcome: Outcome) -> None:
         """Record a stage; one that found all its work done leaves the record of whoever did it."""
+        self._keep_failed(name, outcome.failed)
         if name in self._data["stages"] and not outcome.receipts and outcome.skipped == outcome.total:
             return
         self._data["stages"][name] = outcome.as_json()
         put(self._url, json.dumps(self._data, indent=1).encode())
+
+    def _keep_failed(self, name: str, failed: dict[str, str]) -> None:
+        """Keep the reason of every failed task by stage and task; a file without any is removed."""
+        before = read_json(self._failed)
+        now = {stage: tasks for stage, tasks in before.items() if stage != name} | ({name: failed} if failed else {})
+        if now:
+            put(self._failed, json.dumps(now, indent=1).encode())
+        elif exists(self._failed):
+            delete(self._failed)
 
 
 def versions() -> dict[str, str]:

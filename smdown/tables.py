@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from smdown import cubes, features
-from smdown.cubes.store import is_local, local_path
-from smdown.grid import nominal_ratio
-from smdown.inference.memory import Needs, task_bytes
+from smdown import cubes
 from smdown.runlog import read_json
-from smdown.runtime import Profile
 from smdown.sources.quality import heading, quality_reports, variable_rows
 
 if TYPE_CHECKING:
@@ -97,50 +91,3 @@ def look_at(project: Project) -> list[tuple[str, str]]:
     places = [("report", project.url("report.html")), ("map", project.mosaic_url)]
     places += [("quicklook", name) for name in project.quicklook_urls]
     return [(what, place) for what, place in places if cubes.exists(place)]
-
-
-def plan_tables(project: Project, profile: Profile) -> list[Table]:
-    """Return what a run will make and need."""
-    config, grid = project.config, project.config.grid
-    size = Table(title=f"{config.name}: grids", title_justify="left")
-    for column in ("grid", "rows x columns", "Mpx", "tiles"):
-        size.add_column(column, justify="left" if column == "grid" else "right")
-    for resolution in config.features.resolutions:
-        fine = grid.at(nominal_ratio(grid.lattice, resolution))
-        height, width = fine.shape
-        tiles = len(list(fine.tiles(config.prediction.cells_per_tile)))
-        size.add_row(f"{resolution} m", f"{height} x {width}", f"{height * width / 1e6:.2f}", str(tiles))
-    return [size, _needs_table(project, profile)]
-
-
-def _needs_table(project: Project, profile: Profile) -> Table:
-    table = Table(title="A run needs", title_justify="left")
-    table.add_column("what")
-    table.add_column("how much", justify="right")
-    pixels = project.config.grid.window.size * len(project.config.mapped_days)
-    counts = 2 * len(project.layers) * (2 + 3 * project.config.prediction.members)
-    table.add_row("mosaic on disk, before compression", _gib(pixels * (counts + 1)))
-    if is_local(project.workdir):
-        table.add_row("free on that disk", _gib(shutil.disk_usage(_first_existing(local_path(project.workdir))).free))
-    side = project.config.prediction.cells_per_tile
-    table.add_row("memory a task, features", _gib(features.task_bytes(project.spec, side)))
-    table.add_row("memory a task, predict", _gib(task_bytes(project.predict_job, _needs(project))))
-    table.add_row("cluster", profile.cluster.kind)
-    return table
-
-
-def _needs(project: Project) -> Needs:
-    """Return what prediction will hold, from the configuration alone: there may be no bundle yet."""
-    spec, networks = project.spec, project.config.training.networks.chosen
-    radius = max(getattr(network, "depth", 0) for network in networks.values())
-    members = len(networks) * project.config.training.members
-    return Needs(static=len(spec.static), dynamic=len(spec.dynamic), members=members, radius=radius)
-
-
-def _first_existing(path: Path) -> Path:
-    path = path.absolute()
-    return path if path.exists() else _first_existing(path.parent)
-
-
-def _gib(size: float) -> str:
-    return f"{size / 2**30:.2f} GiB"

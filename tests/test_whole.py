@@ -1,7 +1,9 @@
 """The whole pipeline on a very small synthetic region."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +14,9 @@ import rasterio
 import xarray as xr
 
 from smdown import open_project
+from smdown.cubes import open_cube
 from smdown.inference import Flag
+from smdown.testing import flip_bit
 from tests.pipeline import make_inputs, smdown, write_project
 
 pytestmark = pytest.mark.timeout(600)
@@ -134,13 +138,99 @@ def test_python_interface(done):
     assert opened.mosaic["sm_surface"].dims == ("time", "y", "x")
 
 
-def test_changed_configuration_is_refused(done):
+def test_changed_configuration_is_refused_and_named(done):
     project, work = done
-    code, _, err = smdown(
-        "predict", project, "--cluster", "serial", "--workdir", work, "--set", "prediction.constraint=none"
-    )
+    where = ("--cluster", "serial", "--workdir", work)
+    code, _, err = smdown("predict", project, *where, "--set", "prediction.constraint=none")
     assert code == 2
-    assert "another configuration" in err
+    assert 'prediction.constraint was "logit", is "none"' in err
+    assert "--fresh" in err
+    before = files_of(work)
+    code, _, err = smdown("run", project, *where, "--set", "training.epochs=3")
+    assert code == 2
+    assert "training.epochs was 2, is 3" in err
+    assert files_of(work) == before, "nothing was begun"
+
+
+def test_a_changed_map_is_made_again_where_that_is_wanted(done, tmp_path):
+    project, work = done
+    again = tmp_path / "again"
+    shutil.copytree(work, again)
+    change = ("--set", "prediction.constraint=none", "--cluster", "serial", "--workdir", again)
+    code, _, err = smdown("predict", project, *change, "--fresh")
+    assert code == 0, err
+    assert _chunks(again / "mosaic.zarr") != _chunks(work / "mosaic.zarr")
+    assert _chunks(again / "features" / "30m.zarr") == _chunks(work / "features" / "30m.zarr")
+    code, _, err = smdown("predict", project, *change)
+    assert code == 0, err
+
+
+def files_of(folder):
+    """Return when each file was last written."""
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_rerun_of_a_finished_run_does_nothing_and_soon(done):
+    project, work = done
+    before, spent = files_of(work), os.times()
+    command = [sys.executable, "-m", "smdown.cli", "run", str(project), "--cluster", "serial", "--workdir", str(work)]
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert files_of(work) == before
+    now = os.times()
+    assert now.children_user + now.children_system - spent.children_user - spent.children_system < 5
+
+
+def test_a_tile_that_cannot_be_made_is_named_and_the_rest_is_finished(done, tmp_path):
+    project, work = done
+    again = tmp_path / "again"
+    shutil.copytree(work, again)
+    for name in ("mosaic.zarr", "members.zarr"):
+        shutil.rmtree(again / name)
+    shard = next((again / "features" / "30m.zarr").glob("*/c/1/1"))
+    sound = shard.read_bytes()
+    flip_bit(shard, 0.5)
+    command = ("predict", project, "--cluster", "serial", "--workdir", again)
+    code, _, err = smdown(*command)
+    assert code == 1
+    assert "1 of 4 tasks failed (first predict-r0001-c0001: got " in err
+    (reason,) = json.loads((again / "failed.json").read_text())["predict"].values()
+    assert "with damage in" in reason
+    assert open_cube(str(again / "mosaic.zarr")).done() == {(0, 0), (0, 1), (1, 0)}
+    code, _, err = smdown(*command)
+    assert code == 1, "it is tried again"
+    shard.write_bytes(sound)
+    code, _, err = smdown(*command)
+    assert code == 0, err
+    assert not (again / "failed.json").exists()
+    assert _chunks(again / "mosaic.zarr") == _chunks(work / "mosaic.zarr")
+
+
+def test_one_run_at_a_time_and_a_stopped_one_goes_on(done, tmp_path):
+    """SIGTERM as a batch system sends it: exit status 143, nothing half done is left, and the end is the same."""
+    project, work = done
+    again = tmp_path / "again"
+    shutil.copytree(work, again)
+    for name in ("mosaic.zarr", "members.zarr"):
+        shutil.rmtree(again / name)
+    command = ["predict", str(project), "--cluster", "serial", "--workdir", str(again)]
+    client = subprocess.Popen([sys.executable, "-m", "smdown.cli", *command], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(again.glob("mosaic.zarr/receipts/c/*/*/*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    code, _, err = smdown(*command)
+    assert code == 2
+    assert f"another run is at work (process {client.pid} on " in err
+    client.send_signal(signal.SIGTERM)
+    said = client.communicate(timeout=10)[1]
+    assert client.returncode == 143
+    assert "stopped in stage predict with " in said
+    assert "run the same command again to go on" in said
+    assert json.loads((again / "run.json").read_text())["stages"]["predict"]["tiles_done"] > 0
+    code, _, err = smdown(*command)
+    assert code == 0, err
+    assert not [p for p in again.rglob("*") if p.name.endswith(".partial") or p.name == "lease.json"]
+    assert _chunks(again / "mosaic.zarr") == _chunks(work / "mosaic.zarr")
 
 
 def test_export_opens_in_gdal(done, tmp_path):
@@ -153,12 +243,132 @@ def test_export_opens_in_gdal(done, tmp_path):
         assert file.nodata is not None
 
 
+def test_export_gives_folders_pyramids_and_tables(done, tmp_path):
+    project, work = done
+    opened = open_project(project, workdir=str(work))
+    for wanted in (
+        ("--out", tmp_path / "maps", "--layer", "sm_surface", "--layer", "flags", "--resolution", "300"),
+        ("--pyramid", tmp_path / "levels.zarr", "--layer", "sm_surface"),
+        ("--out", tmp_path / "points.csv", "--point", "-98.0,35.0", "--layer", "sm_surface", "--layer", "sm_rootzone"),
+    ):
+        code, out, err = smdown("export", project, "--workdir", work, *wanted)
+        assert code == 0, err
+        assert "wrote" in out
+    days = opened.config.mapped_days
+    assert len(list((tmp_path / "maps").glob("*/*.tif"))) == 2 * len(days)
+    assert (tmp_path / "maps" / "collection.json").exists()
+    height = opened.mosaic.sizes["y"]
+    assert xr.open_zarr(tmp_path / "levels.zarr", group="1")["sm_surface"].sizes["y"] == -(-height // 2)
+    rows = (tmp_path / "points.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * len(days)
+    table = opened.series([(-98.0, 35.0)], layer="sm_surface", day=days[-1]).table
+    assert f",{table['value'].item()}," in next(row for row in rows if f"{days[-1]},sm_surface" in row)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ((), "--out or --pyramid"),
+        (("--out", "a", "--pyramid", "b"), "one at a time"),
+        (("--out", "a.csv"), "--point or --polygon"),
+        (("--out", "a.zarr"), "--pyramid"),
+        (("--pyramid", "b", "--crs", "EPSG:5070"), "--crs"),
+        (("--pyramid", "b", "--point", "1,2"), "table"),
+        (("--out", "a.tif", "--point", "1,2"), ".csv or .parquet"),
+        (("--out", "a.csv", "--point", "1,2", "--polygon", "x.json"), "points and polygons"),
+        (("--out", "a.csv", "--point", "1;2"), "1;2"),
+        (("--out", "a.csv", "--point", "1,2"), "outside the map"),
+        (("--out", "a.tif", "--layer", "flags", "--layer", "sm_surface"), "folder"),
+        (("--out", "a.tif", "--layer", "other"), "sm_surface"),
+        (("--out", "a.tif", "--crs", "EPSG:0"), "EPSG:5070"),
+    ],
+)
+def test_export_says_in_one_line_what_is_wrong(done, tmp_path, monkeypatch, wanted, said):
+    project, work = done
+    monkeypatch.chdir(tmp_path)
+    code, _, err = smdown("export", project, "--workdir", work, *wanted)
+    assert code == 2
+    assert said in err
+    assert len([line for line in err.splitlines() if not line.startswith("export:")]) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_plan_computes_nothing(done, tmp_path):
     project, _ = done
     code, out, err = smdown("plan", project, "--workdir", tmp_path / "nothing")
     assert code == 0, err
     assert "30 m" in out
     assert not (tmp_path / "nothing").exists()
+
+
+def _plan(project, work, folder, *options):
+    """Return the stages of a plan by name, as its JSON has them."""
+    file = folder / "plan.json"
+    code, _, err = smdown("plan", project, "--workdir", work, "--cluster", "serial", "--json", file, *options)
+    assert code == 0, err
+    found = json.loads(file.read_text())
+    return found | {"stages": {stage["stage"]: stage for stage in found["stages"]}}
+
+
+def test_a_plan_says_what_the_run_did(done, tmp_path):
+    project, work = done
+    ran = json.loads((work / "run.json").read_text())["stages"]
+    planned = _plan(project, tmp_path / "nothing", tmp_path, "--no-calibrate")["stages"]
+    for name in ("ingest", "features", "predict", "evaluate"):
+        assert planned[name]["new"] == ran[name]["tiles_total"], name
+        assert planned[name]["task_bytes"] == ran[name]["bytes_planned"], name
+    for name in ("features", "evaluate"):
+        assert planned[name]["pixels"] == ran[name]["pixels"], name
+    assert planned["predict"]["pixels"] == pytest.approx(ran["predict"]["pixels"], rel=0.01)
+    for name, cubes in {"features": ["features"], "predict": ["mosaic.zarr", "members.zarr"]}.items():
+        size = sum(f.stat().st_size for cube in cubes for f in (work / cube).rglob("*") if f.is_file())
+        assert 0.8 < planned[name]["write_bytes"] / size < 2.2, name  # maps of hardly trained networks are smooth
+
+
+def test_a_finished_run_has_nothing_to_do(done, tmp_path):
+    project, work = done
+    found = _plan(project, work, tmp_path)
+    assert all(stage["new"] == 0 and stage["seconds"] == 0 for stage in found["stages"].values())
+    assert found["stages"]["predict"]["done"] == 4
+    assert found["disk_needed_bytes"] == 0
+
+
+def test_some_tiles_say_how_long_the_rest_takes(done, tmp_path):
+    project, work = done
+    again = tmp_path / "again"
+    shutil.copytree(work, again)
+    shutil.rmtree(again / "mosaic.zarr")
+    before = sorted(again.rglob("*"))
+    known = _plan(project, again, tmp_path)["stages"]["predict"]
+    assert known["basis"] == "measured"
+    ran = json.loads((work / "run.json").read_text())["stages"]["predict"]
+    assert known["seconds"] == pytest.approx(ran["task_seconds"], rel=0.01)
+    assert known["peak_bytes"] == ran["bytes_peak"]
+    found = _plan(project, again, tmp_path, "--calibrate")["stages"]["predict"]
+    assert found["basis"] == "calibrated"
+    assert found["new"] == 4
+    assert set(found["parts"]) == {"read", "compute", "write"}
+    assert min(found["parts"].values()) > 0
+    assert 0.1 < found["seconds"] / known["seconds"] < 10  # in one process, beside other tests
+    assert found["peak_bytes"] > 0
+    assert sorted(again.rglob("*")) == before
+
+
+def test_a_plan_refuses_what_a_run_would(done, tmp_path):
+    project, work = done
+    code, _, err = smdown("plan", project, "--workdir", work, "--set", "prediction.constraint=none")
+    assert code == 2
+    assert "another configuration" in err
+
+
+def test_a_run_is_refused_before_it_starts(done, tmp_path, monkeypatch):
+    project, _ = done
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10**6))
+    code, _, err = smdown("run", project, "--cluster", "serial", "--workdir", tmp_path / "work")
+    assert code == 2
+    assert "0.0 GiB are free; free some" in err
+    assert not (tmp_path / "work" / "sources").exists()
 
 
 def test_help_and_version():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from smdown.cubes import layout, manifest, store
 from smdown.cubes.cube import RECEIPTS, WRITE_ALL, Cube
 from smdown.cubes.layout import CubeSpec, Variable
 from smdown.cubes.opening import open_cube
+from smdown.cubes.origin import WAYS_OUT, difference
 from smdown.errors import CubeError
 
 _TIME_ATTRS: dict[str, Any] = {
@@ -31,7 +31,9 @@ _TIME_CHUNK = 512
 COMPRESSORS = (BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec())
 
 
-def create_cube(url: str, spec: CubeSpec, *, resume: bool = False, overwrite: bool = False) -> Cube:
+def create_cube(
+    url: str, spec: CubeSpec, *, resume: bool = False, overwrite: bool = False, fresh: bool = False
+) -> Cube:
     """Create an empty cube, or return the one that an interrupted run left.
 
     Parameters
@@ -44,6 +46,8 @@ def create_cube(url: str, spec: CubeSpec, *, resume: bool = False, overwrite: bo
         Take up an existing cube if its fingerprint is the same.
     overwrite : bool
         Replace whatever is there.
+    fresh : bool
+        Replace an existing cube that cannot be resumed because it was made from something else.
 
     Returns
     -------
@@ -56,14 +60,31 @@ def create_cube(url: str, spec: CubeSpec, *, resume: bool = False, overwrite: bo
         If something is there and neither option allows it, or it was made from something else.
     """
     if overwrite:
-        store.delete(url)
+        _remove(url)
     if store.exists(url) and not _is_half_created(url):
         found = open_cube(url)
-        _check_resumable(found, spec, resume=resume)
-        store.sweep_partials(url)
-        return found
+        try:
+            _check_resumable(found, spec, resume=resume)
+        except CubeError:
+            if not fresh:
+                raise
+            _remove(url)
+        else:
+            store.sweep_partials(url)
+            return found
     _create_arrays(url, spec)
     return open_cube(url)
+
+
+def _remove(url: str) -> None:
+    """Remove what is there so that, cut short anywhere, it counts as half created: the group's document goes last."""
+    if store.exists(store.join(url, manifest.ROOT)):
+        group = {"zarr_format": 3, "node_type": "group", "attributes": {_CREATING: True}}
+        store.put(store.join(url, manifest.ROOT), json.dumps(group).encode())
+        for name in store.names(url):
+            if name != manifest.ROOT:
+                store.delete(store.join(url, name))
+    store.delete(url)
 
 
 def _is_half_created(url: str) -> bool:
@@ -81,10 +102,10 @@ def _check_resumable(found: Cube, spec: CubeSpec, *, resume: bool) -> None:
     if not resume:
         raise CubeError(f"got {found.url}, which exists already; resume it, or remove it to start afresh")
     if found.spec.fingerprint != spec.fingerprint:
+        what = _difference(found.spec, spec)
         raise CubeError(
-            f"got {found.url}, which was made with another configuration, input or bundle "
-            f"(fingerprint {found.spec.fingerprint}, now {spec.fingerprint}){_difference(found.attrs, spec.attrs)}; "
-            "restore them, choose another --workdir, or remove it"
+            f"got {found.url}, which was made with another configuration, input or bundle{f': {what}' if what else ''} "
+            f"(fingerprint {found.spec.fingerprint}, now {spec.fingerprint}); {WAYS_OUT}"
         )
     for what, old, new in (
         ("grid", found.raster, spec.raster),
@@ -93,14 +114,13 @@ def _check_resumable(found: Cube, spec: CubeSpec, *, resume: bool) -> None:
         ("variables", list(found.variables), [v.name for v in spec.variables]),
     ):
         if old != new:
-            raise CubeError(
-                f"got {found.url} with other {what} ({old}, now {new}); choose another --workdir, or remove it"
-            )
+            raise CubeError(f"got {found.url} with other {what} ({old}, now {new}); {WAYS_OUT}")
 
 
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    names = [k for k in sorted({*old, *new}) if k != "history" and old.get(k) != new.get(k)]
-    return f": {', '.join(f'{k} was {old.get(k)!r}, is {new.get(k)!r}' for k in names[:3])}" if names else ""
+def _difference(old: CubeSpec, new: CubeSpec) -> str:
+    if old.made_from and new.made_from:
+        return difference(old.made_from, new.made_from)
+    return difference(*({k: v for k, v in spec.attrs.items() if k != "history"} for spec in (old, new)))
 
 
 def _create_arrays(url: str, spec: CubeSpec) -> None:
@@ -184,4 +204,6 @@ def _group_attrs(spec: CubeSpec) -> dict[str, Any]:
     }
     if spec.nested is not None:
         own["nested"] = layout.nested_to_json(spec.nested)
+    if spec.made_from:
+        own["made_from"] = dict(spec.made_from)
     return {"Conventions": "CF-1.11", **{k: v for k, v in spec.attrs.items() if isinstance(v, str)}, "smdown": own}

@@ -158,6 +158,8 @@ class CubeSpec:
         Provenance and other group attributes (JSON).
     nested : NestedGrid, optional
         Where the raster is part of a nested grid: which.
+    made_from : mapping
+        What the fingerprint is of, in words (JSON): said where a cube of another fingerprint is met.
     """
 
     raster: RasterGrid
@@ -168,6 +170,7 @@ class CubeSpec:
     fingerprint: str = ""
     attrs: Mapping[str, Any] = field(default_factory=dict)
     nested: NestedGrid | None = None
+    made_from: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.chunk < 1 or self.shard % self.chunk:

@@ -36,6 +36,7 @@ def spec_from(group: zarr.Group, own: Mapping[str, Any]) -> CubeSpec:
         own["fingerprint"],
         own["attrs"],
         layout.nested_from_json(own["nested"]) if "nested" in own else None,
+        own.get("made_from", {}),
     )
 
 

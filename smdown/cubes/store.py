@@ -33,7 +33,7 @@ def join(base: str, *parts: str) -> str:
     return "/".join([base.rstrip("/"), *parts])
 
 
-def _remote(url: str) -> tuple[Any, str]:
+def remote(url: str) -> tuple[Any, str]:
     """Return the file system and the path there; listings are never remembered, since other processes write too."""
     fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
     return fs, str(path)
@@ -43,7 +43,7 @@ def exists(url: str) -> bool:
     """Whether anything lies at the URL."""
     if is_local(url):
         return local_path(url).exists()
-    fs, path = _remote(url)
+    fs, path = remote(url)
     return bool(fs.exists(path))
 
 
@@ -64,7 +64,7 @@ def delete(url: str) -> None:
         else:
             path.unlink(missing_ok=True)
         return
-    fs, path_ = _remote(url)
+    fs, path_ = remote(url)
     if fs.exists(path_):
         fs.rm(path_, recursive=True)
 
@@ -74,7 +74,7 @@ def get(url: str) -> bytes | None:
     try:
         if is_local(url):
             return local_path(url).read_bytes()
-        fs, path = _remote(url)
+        fs, path = remote(url)
         return bytes(fs.cat_file(path))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
@@ -84,7 +84,7 @@ def get_parts(url: str, spans: Sequence[tuple[int, int | None]]) -> list[bytes] 
     """Return byte ranges (start, stop) of an object, None where there is none; a negative start counts from the end."""
     try:
         if not is_local(url):
-            fs, path = _remote(url)
+            fs, path = remote(url)
             starts, stops = zip(*spans, strict=True) if spans else ((), ())
             return [bytes(b) for b in fs.cat_ranges([path] * len(spans), list(starts), list(stops), on_error="raise")]
         with local_path(url).open("rb", buffering=0) as file:
@@ -109,7 +109,7 @@ def each(url: str, function: Callable[[_Item], object], items: Sequence[_Item]) 
 def put(url: str, data: bytes) -> None:
     """Write one object at once: a reader sees the old bytes or the new, never a part."""
     if not is_local(url):
-        fs, path_ = _remote(url)
+        fs, path_ = remote(url)
         fs.pipe_file(path_, data)
         return
     path = local_path(url)
@@ -127,7 +127,7 @@ def names(url: str) -> list[str]:
     if is_local(url):
         path = local_path(url)
         return sorted(p.name for p in path.iterdir()) if path.is_dir() else []
-    fs, path_ = _remote(url)
+    fs, path_ = remote(url)
     try:
         return sorted({str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in fs.ls(path_, detail=False)})
     except FileNotFoundError:
@@ -140,7 +140,7 @@ def sizes(url: str) -> dict[str, int]:
         base = local_path(url)
         found = (p for p in base.rglob("*") if p.is_file() and not p.name.endswith(_PARTIAL))
         return {p.relative_to(base).as_posix(): p.stat().st_size for p in found}
-    fs, path = _remote(url)
+    fs, path = remote(url)
     return {str(k).removeprefix(path).lstrip("/"): int(v["size"]) for k, v in fs.find(path, detail=True).items()}
 
 

@@ -27,13 +27,18 @@ _BYTES_PER_MODEL = 8  # value and standard deviation of a pixel
 _USUAL_MODELS = 4
 
 
-def task_bytes(job: EvaluateJob) -> int:
-    """Return the memory that evaluating one tile needs at most."""
+def task_bytes(job: EvaluateJob, models: int | None = None) -> int:
+    """Return the memory that evaluating one tile needs at most, with so many models (those there, by default)."""
     side = job.cells_per_tile * job.grid.ratio
-    urls = [url for url in (job.members_url, job.baselines_url) if url is not None and exists(url)]
-    models = sum(name.endswith("_std") for url in urls for name in open_cube(url).variables) / max(1, len(job.layers))
-    pixel = _BYTES_PER_PIXEL + _BYTES_PER_MODEL * max(0, int(models) - _USUAL_MODELS)
+    pixel = _BYTES_PER_PIXEL + _BYTES_PER_MODEL * max(0, (_models(job) if models is None else models) - _USUAL_MODELS)
     return _PROCESS_BYTES + pixel * side * side
+
+
+def _models(job: EvaluateJob) -> int:
+    """Return how many networks and baselines have maps of their own."""
+    urls = [url for url in (job.members_url, job.baselines_url) if url is not None and exists(url)]
+    maps = sum(name.endswith("_std") for url in urls for name in open_cube(url).variables)
+    return int(maps / max(1, len(job.layers)))
 
 
 def evaluate_plan(job: EvaluateJob) -> Plan:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from smdown.cubes import Cube, CubeSpec, Variable, create_cube, join, open_cube
+from smdown.cubes import CubeSpec, Variable, create_cube, join, open_cube
 from smdown.features.loader import get_loader
 from smdown.features.spec import FeatureSpec
 from smdown.grid import Tile, nominal_ratio
@@ -33,7 +34,15 @@ def cube_url(spec: FeatureSpec, ratio: int) -> str:
     return join(spec.features_url, f"{round(spec.base.lattice.cell / ratio)}m.zarr")
 
 
-def features_plan(spec: FeatureSpec, resolutions: Sequence[int], cells_per_tile: int, fingerprint: str) -> Plan:
+def features_plan(
+    spec: FeatureSpec,
+    resolutions: Sequence[int],
+    cells_per_tile: int,
+    fingerprint: str,
+    *,
+    made_from: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+) -> Plan:
     """Create the feature cubes and return the tiles that are still to be filled.
 
     Parameters
@@ -46,11 +55,16 @@ def features_plan(spec: FeatureSpec, resolutions: Sequence[int], cells_per_tile:
         Coarse cells along one side of a tile.
     fingerprint : str
         Identity of drivers and sources.
+    made_from : mapping, optional
+        The same in words.
+    fresh : bool
+        Replace cubes of another fingerprint.
     """
     tasks: list[FeaturesTask] = []
     done = 0
     for ratio in (nominal_ratio(spec.base.lattice, r) for r in resolutions):
-        cube = _create(spec, ratio, cells_per_tile, fingerprint)
+        wanted = _cube(spec, ratio, cells_per_tile, fingerprint, made_from or {})
+        cube = create_cube(cube_url(spec, ratio), wanted, resume=True, fresh=fresh)
         written = cube.done()
         tiles = list(spec.base.at(ratio).tiles(cells_per_tile))
         done += len(written)
@@ -58,12 +72,13 @@ def features_plan(spec: FeatureSpec, resolutions: Sequence[int], cells_per_tile:
     return Plan("features", tuple(tasks), run_features, task_bytes(spec, cells_per_tile), done)
 
 
-def _create(spec: FeatureSpec, ratio: int, cells_per_tile: int, fingerprint: str) -> Cube:
+def _cube(
+    spec: FeatureSpec, ratio: int, cells_per_tile: int, fingerprint: str, made_from: Mapping[str, Any]
+) -> CubeSpec:
     grid = spec.base.at(ratio)
     units = spec.units
     variables = tuple(Variable(d.name, units=units[d.name], long_name=d.name) for d in spec.static)
-    cube = CubeSpec(grid.raster, variables, (), cells_per_tile * ratio, ratio, fingerprint, {}, grid)
-    return create_cube(cube_url(spec, ratio), cube, resume=True)
+    return CubeSpec(grid.raster, variables, (), cells_per_tile * ratio, ratio, fingerprint, {}, grid, made_from)
 
 
 def run_features(task: FeaturesTask) -> Receipt:

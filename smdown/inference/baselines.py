@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from smdown.inference.job import PredictJob, PredictTask
 from smdown.inference.memory import Needs, task_bytes
 from smdown.inference.tile import TilePredictor, write_members
 from smdown.plan import Plan, Receipt
-from smdown.training import Baselines, Prediction
+
+if TYPE_CHECKING:
+    from smdown.training import Baselines, Prediction
 
 _COPIES = 5
 """Arrays of all drivers of a block that a prediction holds at once, as rows."""
@@ -40,6 +42,8 @@ class TabularEnsemble:
 
     def predict(self, fine: Field, sequence: Field, core: Window, ratio: int, origin: tuple[int, int]) -> Prediction:
         """Predict the pixels of `core`."""
+        from smdown.training import Prediction
+
         del sequence, ratio, origin
         rows = self._baselines.standardised(fine)
         shape = (len(self.members), len(self._layers), *core.shape)
@@ -67,6 +71,8 @@ def open_baselines(job: PredictJob) -> Engine:
     BundleError
         If there are none, or they were fitted to other drivers or layers.
     """
+    from smdown.training import Baselines
+
     baselines, names = Baselines.load(job.bundle_url), tuple(job.spec.names)
     layers = tuple(layer.name for layer in job.layers)
     if baselines.drivers != names or not set(layers) <= set(baselines.target_std):
@@ -90,7 +96,7 @@ def _engine(job: PredictJob, fingerprint: str) -> Engine:
     return open_baselines(job)
 
 
-def baselines_plan(job: PredictJob, url: str, fingerprint: str) -> Plan:
+def baselines_plan(job: PredictJob, url: str, fingerprint: str, *, fresh: bool = False) -> Plan:
     """Create the cube of the baselines' maps, or take up what is there; list the tiles that are still to do.
 
     Parameters
@@ -101,6 +107,8 @@ def baselines_plan(job: PredictJob, url: str, fingerprint: str) -> Plan:
         Cube that receives ``<layer>_<baseline>``, and its error, on the map's grid and days.
     fingerprint : str
         Identity of the map and of the baselines.
+    fresh : bool
+        Replace a cube of another fingerprint.
 
     Raises
     ------
@@ -111,7 +119,8 @@ def baselines_plan(job: PredictJob, url: str, fingerprint: str) -> Plan:
     """
     job = replace(job, members_url=url)
     engine = _engine(job, fingerprint)
-    cube = create_cube(url, mosaic.members_spec(job, engine.ensemble.members, fingerprint, {}), resume=True)
+    spec = mosaic.members_spec(job, engine.ensemble.members, fingerprint, {})
+    cube = create_cube(url, spec, resume=True, fresh=fresh)
     done = cube.done()
     tiles = [t for t in job.grid.tiles(job.cells_per_tile) if (t.row, t.col) not in done]
     tasks = tuple(PredictTask(job, tile, fingerprint) for tile in tiles)
@@ -120,10 +129,14 @@ def baselines_plan(job: PredictJob, url: str, fingerprint: str) -> Plan:
 
 def baselines_bytes(job: PredictJob, engine: Engine) -> int:
     """Return the memory that a process needs to map the baselines of one tile, its libraries counted in."""
-    models = len(engine.ensemble.members)
+    return bytes_for(job, len(engine.static_names), len(engine.dynamic_names), len(engine.ensemble.members))
+
+
+def bytes_for(job: PredictJob, static: int, dynamic: int, models: int) -> int:
+    """Return the same by the counts of drivers and baselines alone."""
     side = max(1, BLOCK_PX // job.grid.ratio) * job.grid.ratio
-    rows = 4 * _COPIES * len(engine.names) * min(side, job.cells_per_tile * job.grid.ratio) ** 2
-    return rows + task_bytes(job, Needs(len(engine.static_names), len(engine.dynamic_names), models, 0))
+    rows = 4 * _COPIES * (static + dynamic) * min(side, job.cells_per_tile * job.grid.ratio) ** 2
+    return rows + task_bytes(job, Needs(static, dynamic, models, 0))
 
 
 def run_baselines(task: PredictTask) -> Receipt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +14,6 @@ from smdown.inference import mosaic
 from smdown.inference.engine import Engine
 from smdown.inference.job import PredictJob, PredictTask
 from smdown.inference.memory import task_bytes
-from smdown.inference.opening import needs_of, open_engine
 from smdown.inference.tile import TilePredictor, write_day
 from smdown.plan import Plan, Receipt
 
@@ -21,11 +21,20 @@ from smdown.plan import Plan, Receipt
 @lru_cache(maxsize=2)
 def engine_of(job: PredictJob, fingerprint: str) -> Engine:
     """Return the job's loader and ensemble; a process opens them once for each state of the project."""
+    from smdown.inference.opening import open_engine  # and PyTorch with it, which a finished map does not need
+
     del fingerprint
     return open_engine(job)
 
 
-def predict_plan(job: PredictJob, fingerprint: str, attrs: Mapping[str, Any] | None = None) -> Plan:
+def predict_plan(
+    job: PredictJob,
+    fingerprint: str,
+    attrs: Mapping[str, Any] | None = None,
+    *,
+    made_from: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+) -> Plan:
     """Create the mosaic, or take up the one that an interrupted run left; list the tiles that are still to do.
 
     Parameters
@@ -36,6 +45,10 @@ def predict_plan(job: PredictJob, fingerprint: str, attrs: Mapping[str, Any] | N
         Identity of whatever determines the mosaic: configuration, sources, bundle.
     attrs : mapping, optional
         Provenance, kept in the cube's attributes.
+    made_from : mapping, optional
+        What the fingerprint is of, in words.
+    fresh : bool
+        Replace a mosaic of another fingerprint.
 
     Raises
     ------
@@ -44,21 +57,31 @@ def predict_plan(job: PredictJob, fingerprint: str, attrs: Mapping[str, Any] | N
     BundleError
         If the bundle does not fit the job.
     """
+    from smdown.inference.opening import needs_of
+
     engine = engine_of(job, fingerprint)
-    done = _create(job, engine, fingerprint, {**engine.provenance, **(attrs or {})})
+    done = _create(job, engine, fingerprint, {**engine.provenance, **(attrs or {})}, made_from or {}, fresh)
     tiles = [t for t in job.grid.tiles(job.cells_per_tile) if (t.row, t.col) not in done]
     tasks = tuple(PredictTask(job, tile, fingerprint) for tile in tiles)
     return Plan("predict", tasks, run_predict, task_bytes(job, needs_of(job, engine)), len(done))
 
 
-def _create(job: PredictJob, engine: Engine, fingerprint: str, attrs: Mapping[str, Any]) -> set[tuple[int, int]]:
+def _create(
+    job: PredictJob,
+    engine: Engine,
+    fingerprint: str,
+    attrs: Mapping[str, Any],
+    made_from: Mapping[str, Any],
+    fresh: bool,
+) -> set[tuple[int, int]]:
     """Create the cubes; return the tiles that are wholly written."""
     threshold = None if engine.applicability is None else engine.applicability.threshold
-    cube = create_cube(job.mosaic_url, mosaic.mosaic_spec(job, fingerprint, attrs, threshold), resume=True)
+    spec = replace(mosaic.mosaic_spec(job, fingerprint, attrs, threshold), made_from=made_from)
+    cube = create_cube(job.mosaic_url, spec, resume=True, fresh=fresh)
     if job.members_url is None:
         return cube.done()
-    spec = mosaic.members_spec(job, engine.ensemble.members, fingerprint, attrs)
-    return cube.done() & create_cube(job.members_url, spec, resume=True).done()
+    spec = replace(mosaic.members_spec(job, engine.ensemble.members, fingerprint, attrs), made_from=made_from)
+    return cube.done() & create_cube(job.members_url, spec, resume=True, fresh=fresh).done()
 
 
 def run_predict(task: PredictTask) -> Receipt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from smdown import evaluation, inference, sources, training
+from smdown.training.card import read_card
 
 if TYPE_CHECKING:
     from smdown.project.project import Project
@@ -42,6 +43,7 @@ def train_context(project: Project) -> training.TrainContext:
         stations_url=None if label is None else project.url("sources", f"{label.source}.zarr"),
         out=project.bundle_url,
         lattice=project.config.grid.lattice,
+        map_ratio=project.config.grid.ratio,
     )
 
 
@@ -92,6 +94,6 @@ def evaluate_job(project: Project) -> evaluation.EvaluateJob:
         members_url=project.members_url,
         truth_url=config.evaluation.truth,
         stations_url=project.stations_url,
-        held_out=tuple(project.bundle.card.splits.held_out_stations) if project.stations_url else None,
+        held_out=tuple(read_card(project.bundle_url).splits.held_out_stations) if project.stations_url else None,
         baselines_url=project.baselines_url,
     )

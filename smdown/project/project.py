@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smdown import cubes, evaluation, features, inference, sources, training
+from smdown import cubes, evaluation, features, inference, planning, sources, training
 from smdown.config import ProjectConfig, load_config
 from smdown.errors import ConfigError, IncompleteError
 from smdown.features.config import Resampling
 from smdown.identity import fingerprint
 from smdown.plan import Plan
-from smdown.project import jobs, results
-from smdown.runlog import RunLog, read_json
-from smdown.runtime import Bar, Outcome, Progress, execute, open_progress
-from smdown.training.baselines import check_baselines, train_baselines
+from smdown.project import jobs, origins, results
+from smdown.project.exports import Exports
+from smdown.project.owning import Ownership, owning
+from smdown.runlog import RunLog
+from smdown.runtime import Bar, Outcome, Profile, Progress, StoppedError, execute, open_progress
 from smdown.training.devices import Devices
-from smdown.training.ranks import world
+from smdown.training.extras import check_baselines
+from smdown.training.world import world
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,7 +58,7 @@ def open_project(path: str | Path, *, workdir: str | None = None, overrides: Ite
     return Project(config, workdir or config.name, source=str(path))
 
 
-class Project:
+class Project(Exports):
     """One region, period and set of sources, and everything that is made of them.
 
     Parameters
@@ -74,6 +75,9 @@ class Project:
         self.config = config
         self.workdir = str(workdir).rstrip("/")
         self.source = source
+        self.ownership = Ownership(self.workdir)
+        self.fresh = False
+        """Whether what another configuration made is replaced instead of refused; may be set."""
         self.devices = Devices()
         """What training runs on; may be set to something else."""
 
@@ -157,11 +161,16 @@ class Project:
     # -- what results are signed with --------------------------------------------------------------------------------
 
     @cached_property
+    def input_files(self) -> dict[str, list[tuple[str, int, str]]]:
+        """Name, size and a digest of every input file, by source."""
+        return sources.file_identity(self.source_configs, self.ingest_context)
+
+    @cached_property
     def identity(self) -> str:
         """Fingerprint of the sources and the region: what every later stage is made from."""
         return fingerprint(
-            {name: source.model_dump(mode="json") for name, source in self.source_configs.items()},
-            sources.file_identity(self.source_configs, self.ingest_context),
+            {name: source.model_dump(mode="json", exclude={"path"}) for name, source in self.source_configs.items()},
+            self.input_files,
             self.config.extent.model_dump(mode="json"),
             self.config.period.model_dump(mode="json"),
             self.config.lattice,
@@ -179,14 +188,43 @@ class Project:
         return fingerprint(self.features_identity, self.config.training.identity(), layers)
 
     @property
+    def bundle_digest(self) -> str:
+        """Digest of the trained ensemble as it lies there."""
+        return origins.bundle_digest(self)
+
+    @property
     def mosaic_identity(self) -> str:
         """Fingerprint of the map."""
         layers = {name: layer.model_dump(mode="json") for name, layer in self.config.layers.items()}
         prediction = self.config.prediction.model_dump(mode="json")
-        return fingerprint(self.features_identity, self.bundle.digest, layers, prediction, self.config.mapped_days)
+        return fingerprint(self.features_identity, self.bundle_digest, layers, prediction, self.config.mapped_days)
+
+    # -- what a run would do ---------------------------------------------------------------------------------------
+
+    def plan(self, profile: Profile | None = None, *, calibrate: bool | None = None) -> planning.RunPlan:
+        """Say what a run of all stages will do and need, before anything starts.
+
+        Parameters
+        ----------
+        profile : Profile, optional
+            Where it would run; this machine's cores by default.
+        calibrate : bool, optional
+            Whether some tiles are computed for their time; by default where that is possible and nothing was measured.
+        """
+        return planning.make_plan(self, profile or Profile(), calibrate=calibrate)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the bundle is of the present configuration and input."""
+        return origins.bundle_stands(self)
+
+    def check_unchanged(self, stages: Sequence[str] = STAGES) -> None:
+        """Raise CubeError or BundleError where stages would meet results of another configuration or input."""
+        origins.refuse_changed(self, stages)
 
     # -- stages ----------------------------------------------------------------------------------------------------
 
+    @owning
     def run(
         self,
         stages: Sequence[str] = STAGES,
@@ -223,21 +261,41 @@ class Project:
         log = RunLog(self.workdir, self.config.name, command)
         if self.config.evaluation.baselines and {"train", "evaluate"} & set(stages):
             check_baselines()
-        if "ingest" in stages:
-            sources.check(self.source_configs, self.ingest_context)
+        if not self.fresh and group.rank == 0:
+            origins.refuse_changed(self, stages)
+        if group.rank == 0:
+            planning.preflight(self, stages, client)
+        worked = False
         for name in stages:
-            outcome: Outcome = getattr(self, _METHODS.get(name, name))(client, progress)
+            outcome = self._run_stage(name, client, progress, log)
             _say_notes(name, outcome.notes, progress)
             if group.rank == 0:
                 log.add(name, outcome)
             _raise_if_failed(name, outcome)
+            worked |= outcome.skipped < outcome.total
         if "evaluate" in stages:
-            self.write_report()
+            evaluated, config = origins.Evaluated(self), self.config.model_dump(mode="json")
+            if worked or not evaluated.stands("report", config):
+                self.write_report()
+                evaluated.mark("report", config)
 
+    def _run_stage(self, name: str, client: Client | None, progress: Progress, log: RunLog) -> Outcome:
+        """Run one stage; what it had done is on record even where it is broken off."""
+        try:
+            outcome: Outcome = getattr(self, _METHODS.get(name, name))(client, progress)
+        except StoppedError as error:
+            log.add(name, error.outcome)
+            raise
+        except (KeyboardInterrupt, SystemExit) as error:  # Lightning makes the one of the other
+            raise IncompleteError(f"stopped in stage {name}; run the same command again to go on") from error
+        return outcome
+
+    @owning
     def ingest(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Read every source into a cube on its own grid."""
         return self._execute(sources.ingest_plan(self.source_configs, self.ingest_context), client, progress)
 
+    @owning
     def materialise(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Resample the static drivers to every resolution and keep them as cubes."""
         plan = features.features_plan(
@@ -245,15 +303,18 @@ class Project:
             self.config.features.materialised,
             self.config.prediction.cells_per_tile,
             self.features_identity,
+            made_from=origins.of_drivers(self),
+            fresh=self.fresh,
         )
         return self._execute(plan, client, progress)
 
+    @owning
     def train(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Train the networks and their ensemble, unless this very bundle is there already."""
         del client
         progress = progress or open_progress(quiet=True)
         start = time.perf_counter()
-        if self._trained():
+        if origins.bundle_stands(self):
             return Outcome("train", 1, 1, 0)
         with progress.stage("train", 1) as bar:
             training.train(
@@ -264,29 +325,22 @@ class Project:
                 baselines=self.config.evaluation.baselines,
             )
         if world().rank == 0:
-            self._mark_trained(baselines=self.config.evaluation.baselines)
+            origins.write_origin(self, baselines=self.config.evaluation.baselines)
         return Outcome("train", 1, 0, 0, seconds=time.perf_counter() - start)
 
-    def _trained(self) -> bool:
-        """Whether the bundle was made from this very configuration and input."""
-        return self._origin.get("fingerprint") == self.bundle_identity
-
-    @property
-    def _origin(self) -> dict[str, Any]:
-        """What the bundle was made from."""
-        return read_json(cubes.join(self.bundle_url, "origin.json"))
-
-    def _mark_trained(self, *, baselines: bool) -> None:
-        origin = {"fingerprint": self.bundle_identity, "project": self.config.name, "baselines": baselines}
-        cubes.put(cubes.join(self.bundle_url, "origin.json"), json.dumps(origin).encode())
-
+    @owning
     def predict(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Map the ensemble over the tiles."""
-        outcome = self._execute(inference.predict_plan(self.predict_job, self.mosaic_identity), client, progress)
+        if (tiles := origins.tiles_of(self, self.mosaic_url, self.members_url, pictures=True)) > 0:
+            return self._execute(Plan("predict", (), inference.run_predict, 0, tiles), client, progress)
+        made_from = origins.of_mosaic(self) | {"bundle": self.bundle_digest}
+        plan = inference.predict_plan(self.predict_job, self.mosaic_identity, made_from=made_from, fresh=self.fresh)
+        outcome = self._execute(plan, client, progress)
         if not outcome.failed:
             self.write_quicklooks()
         return outcome
 
+    @owning
     def evaluate(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
         """Compare the map with truth and stations, and rank the drivers."""
         progress = progress or open_progress(quiet=True)
@@ -297,23 +351,33 @@ class Project:
         outcome = self._execute(evaluation.evaluate_plan(self.evaluate_job), client, progress)
         if outcome.failed:
             return outcome
-        evaluation.summarise(self.evaluate_job)
-        if self.config.evaluation.sensitivity:
+        evaluated, job = origins.Evaluated(self), self.evaluate_job
+        if not evaluated.stands("metrics", job.partials_url):
+            evaluation.summarise(job)
+            evaluated.mark("metrics", job.partials_url)
+        parts = job.partials_url, self.bundle_digest, self.config.training.resolutions
+        if self.config.evaluation.sensitivity and not evaluated.stands("sensitivity", *parts):
             with progress.stage("sensitivity", 1) as bar:
                 self._sensitivity(bar)
+            evaluated.mark("sensitivity", *parts)
         return outcome
 
     def _map_baselines(self, url: str, client: Client | None, progress: Progress) -> Outcome:
         """Map the baselines over the tiles; fit them first if the bundle was trained without."""
-        if not self._origin.get("baselines"):
+        if (tiles := origins.tiles_of(self, url)) > 0:
+            return self._execute(Plan("baselines", (), inference.run_predict, 0, tiles), client, progress)
+        if not origins.read_origin(self).get("baselines"):
+            from smdown.training.baselines import train_baselines
+
             with progress.stage("baselines", 1) as bar:
                 train_baselines(
                     self.config.training,
                     self.train_context,
                     progress=lambda text, done, total: bar.update(done, total, text),
                 )
-            self._mark_trained(baselines=True)
-        return self._execute(inference.baselines_plan(self.predict_job, url, self.mosaic_identity), client, progress)
+            origins.write_origin(self, baselines=True)
+        plan = inference.baselines_plan(self.predict_job, url, self.mosaic_identity, fresh=self.fresh)
+        return self._execute(plan, client, progress)
 
     def _sensitivity(self, bar: Bar) -> None:
         evaluation.sensitivity(
@@ -325,7 +389,11 @@ class Project:
         )
 
     def _execute(self, plan: Plan, client: Client | None, progress: Progress | None) -> Outcome:
-        return execute(plan, client, progress or open_progress(quiet=True))
+        outcome = execute(plan, client, progress or open_progress(quiet=True))
+        if outcome.workers_lost:
+            for name in ("sources", "features", "mosaic.zarr", "members.zarr", "baselines.zarr"):
+                cubes.store.sweep_partials(self.url(name))
+        return outcome
 
     # -- results ---------------------------------------------------------------------------------------------------
 
@@ -383,21 +451,10 @@ class Project:
         """Draw the last mapped day of every layer."""
         results.write_quicklooks(self)
 
+    @owning
     def write_report(self) -> str:
         """Write ``report.html`` and return its place."""
         return results.write_report(self)
-
-    def export(
-        self, out: str | Path, *, layer: str | None = None, day: str | None = None, crs: str | None = None
-    ) -> str:
-        """Write one layer and day as a cloud-optimised GeoTIFF.
-
-        Raises
-        ------
-        ConfigError
-            If the map has no such layer or day.
-        """
-        return results.export(self, out, layer, day, crs)
 
 
 def _say_notes(name: str, notes: Sequence[str], progress: Progress) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import xarray as xr
 import yaml
 
-from smdown import evaluation, features, inference
+from smdown import evaluation, features
+from smdown import export as exporting
 from smdown.cubes.store import zarr_store
 from smdown.errors import ConfigError
 from smdown.features.config import Resampling
@@ -54,20 +54,10 @@ def quicklook_urls(project: Project) -> list[str]:
 def write_quicklooks(project: Project) -> None:
     """Draw the last mapped day of every layer."""
     for layer, place in zip(project.layers, quicklook_urls(project), strict=True):
-        inference.quicklook(project.mosaic_url, layer.name, project.config.mapped_days[-1], place)
+        exporting.quicklook(project.mosaic_url, layer.name, project.config.mapped_days[-1], place)
 
 
 def write_report(project: Project) -> str:
     """Write ``report.html`` and return its place."""
     text = yaml.safe_dump(project.config.model_dump(mode="json", exclude_unset=True), sort_keys=False)
     return evaluation.write_report(project.workdir, title=project.config.title or project.config.name, config_text=text)
-
-
-def export(project: Project, out: str | Path, layer: str | None, day: str | None, crs: str | None) -> str:
-    """Write one layer and day as a cloud-optimised GeoTIFF."""
-    days = project.config.mapped_days
-    layer, day = layer or project.layers[0].name, day or days[-1]
-    if day not in days:
-        raise ConfigError(f"got the day {day}, which is not mapped; choose one of {', '.join(days)}")
-    inference.export_cog(project.mosaic_url, layer, day, str(out), crs=crs)
-    return str(out)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Worker, WorkerPlugin
+from distributed import Client
 
 from smdown.errors import ResourceError
 from smdown.plan import Plan
 from smdown.runtime import profile as profiles
+from smdown.runtime.capacity import capacity_at, memory_problem
+from smdown.runtime.local import open_local
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GDAL_NUM_THREADS")
+_RETRIES = "smdown.retries"
 
 
 @contextmanager
@@ -39,60 +40,40 @@ def open_client(profile: profiles.Profile) -> Iterator[Client | None]:
         If the cluster cannot be reached.
     """
     cluster = profile.cluster
-    if isinstance(cluster, profiles.SerialCluster):
-        yield None
-        return
+    _silence()
     with dask.config.set(_dask_config(profile)):
+        if isinstance(cluster, profiles.SerialCluster):
+            yield None
+            return
         if isinstance(cluster, profiles.ExistingCluster):
             with _connect(cluster.address) as client:
                 yield client
             return
-        with _local(cluster) as local, Client(local) as client:
-            client.register_plugin(_Undisturbed())
+        with open_local(cluster) as client:
             yield client
 
 
-class _Undisturbed(WorkerPlugin):
-    """Ctrl-C on a terminal reaches every process of the group; workers leave it to the client to end them."""
-
-    name = "undisturbed"
-
-    def setup(self, worker: Worker) -> None:
-        del worker
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _silence() -> None:
+    """Let failures reach the user once, through the outcome: Dask's own loggers each have a level."""
+    for name in [name for name in logging.Logger.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _dask_config(profile: profiles.Profile) -> dict[str, Any]:
     threads = getattr(profile.cluster, "threads", 1)
     environment = dict.fromkeys(_ONE_THREAD, "1") | {"ZARR_THREADING__MAX_WORKERS": "1", "GDAL_CACHEMAX": "128"}
     return {
+        _RETRIES: profile.retries,
         "distributed.nanny.pre-spawn-environ": environment | profile.environment,
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.target": False,
-        "distributed.worker.memory.pause": 0.95,
+        "distributed.worker.memory.pause": False,  # a paused worker whose memory stays high would never go on
         "distributed.worker.memory.terminate": 0.98,
         "distributed.scheduler.worker-saturation": float(max(1, threads)),
-        "distributed.scheduler.allowed-failures": profile.retries,
+        "distributed.scheduler.allowed-failures": 0,  # what was lost with a worker is sent again from here
         "distributed.comm.timeouts.connect": "60s",
-        "logging": {"distributed": "critical"},  # failures reach the user through the outcome, once and in one line
+        "logging": {"distributed": "critical"},
     }
-
-
-def _local(cluster: profiles.LocalCluster) -> LocalCluster:
-    workers = (os.cpu_count() or 1) if cluster.workers == "auto" else cluster.workers
-    dashboard = None if cluster.dashboard is None else f"127.0.0.1:{cluster.dashboard}"
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=cluster.threads,
-        processes=True,
-        memory_limit=cluster.memory,
-        host="127.0.0.1",
-        dashboard_address=dashboard,
-        scheduler_kwargs={"dashboard_address": dashboard or "127.0.0.1:0"},  # its HTTP server takes any free port then
-        local_directory=cluster.scratch,
-        silence_logs=40,
-    )
 
 
 def _connect(address: str) -> Client:
@@ -104,15 +85,15 @@ def _connect(address: str) -> Client:
         ) from error
 
 
+def current_retries() -> int:
+    """Return how often the profile of the open client has a failed task tried again."""
+    return int(dask.config.get(_RETRIES, profiles.Profile().retries))
+
+
 def check_memory(plan: Plan, client: Client | None) -> None:
     """Raise ResourceError where a task may need more memory than a worker thread has."""
     if client is None:
         return
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    limits = [w["memory_limit"] // max(1, w["nthreads"]) for w in workers if w["memory_limit"]]
-    if limits and min(limits) < plan.task_bytes:
-        have, need = min(limits) / 2**30, plan.task_bytes / 2**30
-        raise ResourceError(
-            f"stage {plan.stage} needs {need:.2f} GiB a task, a worker thread has {have:.2f} GiB; "
-            "give workers more memory or fewer threads in the profile, or make tiles smaller (cells_per_tile)"
-        )
+    problem = memory_problem(plan.stage, plan.task_bytes, capacity_at(client))
+    if problem:
+        raise ResourceError(problem)

@@ -66,6 +66,29 @@ Prepared = PreparedGrid | PreparedStations
 
 
 @dataclass(frozen=True)
+class Survey:
+    """How far the ingest of a source has come.
+
+    Parameters
+    ----------
+    url : str
+        Where its cube is, or will be.
+    parts, done : int
+        Tasks of the whole, and those that earlier runs finished.
+    input_bytes : int
+        Size of its files.
+    prepared : PreparedGrid or PreparedStations, optional
+        The checked source; None where nothing is left to do.
+    """
+
+    url: str
+    parts: int
+    done: int
+    input_bytes: int
+    prepared: Prepared | None = None
+
+
+@dataclass(frozen=True)
 class IngestTask:
     """One source to read, or some days and shards of one.
 
@@ -173,6 +196,24 @@ def check(configs: Mapping[str, SourceConfig], context: IngestContext) -> None:
         _prepared(name, config, context)
 
 
+def survey(name: str, config: SourceConfig, context: IngestContext) -> Survey:
+    """Say how far the ingest of a source has come, and check what is left of it; nothing is written.
+
+    Raises
+    ------
+    InputError
+        In one line that names the source, as :func:`check`.
+    """
+    files = _identity(name, config, context)
+    task, size = _task(name, config, context, files), sum(size for _, size, _ in files)
+    if _finished(task):
+        return Survey(task.url, 1, 1, size)
+    prepared = _prepared(name, config, context)
+    parts = prepared.parts() if isinstance(prepared, PreparedGrid) else ()
+    origin = _of(task, None, max(1, len(parts)), prepared).origin
+    return Survey(task.url, origin.parts, len(fill.read_records(origin)), size, prepared)
+
+
 def _prepared(name: str, config: BaseSource, context: IngestContext) -> Prepared:
     try:
         COPIES.recheck()
@@ -236,11 +277,13 @@ def _of(task: IngestTask, part: Part | None, parts: int, prepared: Prepared) -> 
     return IngestTask(task.name, task.config, task.url, task.context, task.fingerprint, part, parts, prepared)
 
 
-def _task(name: str, config: BaseSource, context: IngestContext) -> IngestTask:
+def _task(
+    name: str, config: BaseSource, context: IngestContext, files: list[tuple[str, int, str]] | None = None
+) -> IngestTask:
     content = config.model_dump(mode="json", exclude={"path"})
     nested = context.nested.at(1)
     region = (nested, context.margin, context.first, context.start, context.end)
-    identity = fingerprint(content, _identity(name, config, context), region)
+    identity = fingerprint(content, files or _identity(name, config, context), region)
     return IngestTask(name, config.model_dump_json(), cubes.join(context.out, f"{name}.zarr"), context, identity)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -30,6 +31,10 @@ class TrialTask:
         Whether it raises InputError, which no second attempt can mend.
     seconds : float
         How long it sleeps.
+    hoards : int
+        Bytes that it takes and keeps while it sleeps.
+    full : bool
+        Whether it finds the disk full.
     """
 
     key: str
@@ -38,6 +43,8 @@ class TrialTask:
     deaths: int = 0
     refuses: bool = False
     seconds: float = 0.0
+    hoards: int = 0
+    full: bool = False
 
 
 def run_trial(task: TrialTask) -> Receipt:
@@ -52,7 +59,11 @@ def run_trial(task: TrialTask) -> Receipt:
         os.kill(os.getpid(), signal.SIGKILL)
     if count <= task.fails:
         raise OSError(f"attempt {count} of {task.key} met [a bad sector]")
+    if task.full:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), task.key)
+    hoard = b"x" * task.hoards
     time.sleep(task.seconds)
+    del hoard
     (Path(task.folder) / task.key).write_text(f"content of {task.key}")
     return Receipt(task.key, pixels=10)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from smdown.errors import ConfigError
 from smdown.training.collect import Collected, collect
 from smdown.training.config import TrainingConfig
 from smdown.training.context import DriverLoader, Progress, TrainContext
+from smdown.training.extras import check_baselines
 from smdown.training.linear import fit_ridge
 from smdown.training.opening import open_loader, stations_of
 from smdown.training.rows import Rows, rows_of
@@ -24,26 +23,6 @@ DEPTHS, COLUMNS = (2, 3, 4), (0.5, 1.0)
 """Depths of a tree, and shares of the drivers that a split may choose from, that are tried."""
 LEARNING_RATE, MOST_TREES, PATIENCE = 0.05, 600, 50
 _TOLERANCE = 1e-4
-
-
-def baselines_available() -> bool:
-    """Whether scikit-learn is there."""
-    return importlib.util.find_spec("sklearn") is not None
-
-
-def check_baselines() -> None:
-    """Refuse baselines where scikit-learn is missing.
-
-    Raises
-    ------
-    ConfigError
-        Saying how to install it.
-    """
-    if not baselines_available():
-        raise ConfigError(
-            "got evaluation.baselines: true, but scikit-learn is not installed; "
-            "install smdown[baselines], or set evaluation.baselines: false"
-        )
 
 
 def fit_baselines(config: TrainingConfig, context: TrainContext, data: Collected) -> Baselines:

@@ -14,7 +14,6 @@ from typing import Any
 
 import fsspec
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -23,9 +22,7 @@ from torch import Tensor
 from smdown.errors import BundleError
 from smdown.networks import Network, build_network
 from smdown.networks.config import NetworkConfig
-from smdown.training.card import BundleCard, FeatureCard
-
-CARD = "bundle.json"
+from smdown.training.card import CARD, BundleCard, FeatureCard, read_card, read_object
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +49,7 @@ class Bundle:
         BundleError
             If a file is missing, is not what its name says, does not fit the card, or holds a value that is not finite.
         """
-        card = _read_card(path)
+        card = read_card(path)
         networks = {name: _read_network(path, name, config, card) for name, config in card.networks.items()}
         return cls(card, networks)
 
@@ -122,15 +119,6 @@ def _differences(what: str, cards: Sequence[FeatureCard], names: Sequence[str], 
     ]
 
 
-def _read_card(path: str) -> BundleCard:
-    try:
-        return BundleCard.model_validate_json(_read(path, CARD))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{path}/{CARD}: {where}: {first['msg']}; train again with this version") from error
-
-
 def _read_network(path: str, name: str, config: NetworkConfig, card: BundleCard) -> Network:
     if not name.isidentifier():
         raise BundleError(f"{path}/{CARD}: got the network name {name!r}; wanted a plain word; train again")
@@ -139,7 +127,7 @@ def _read_network(path: str, name: str, config: NetworkConfig, card: BundleCard)
         network = build_network(config, len(card.drivers), n_sequence, len(card.layers))
     file = f"{path}/{name}.safetensors"
     try:
-        tensors = load_tensors(_read(path, f"{name}.safetensors"))
+        tensors = load_tensors(read_object(path, f"{name}.safetensors"))
     except (SafetensorError, ValueError, KeyError) as error:
         raise BundleError(
             f"{file} is no safetensors file ({error}); train again; other formats are not read"
@@ -165,15 +153,6 @@ def _check_tensors(file: str, tensors: dict[str, Tensor], wanted: dict[str, Tens
 
 def _bare(url: str) -> str:
     return str(fsspec.core.url_to_fs(url)[1])
-
-
-def _read(path: str, name: str) -> bytes:
-    url = f"{str(path).rstrip('/')}/{name}"
-    try:
-        with fsspec.open(url, "rb") as file:
-            return bytes(file.read())
-    except FileNotFoundError as error:
-        raise BundleError(f"{url} is missing; run the stage train first") from error
 
 
 def _write(url: str, data: bytes) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import fsspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from smdown.errors import BundleError
 from smdown.networks.config import NetworkConfig
+
+CARD = "bundle.json"
 
 
 class _Model(BaseModel):
@@ -90,3 +94,35 @@ class BundleCard(_Model):
         if found is not None and {len(found.weights), *map(len, found.centres)} != {wanted}:
             raise ValueError(f"applicability is not of {wanted} drivers")
         return self
+
+
+def read_card(path: str) -> BundleCard:
+    """Read the card of a bundle from its folder or fsspec URL.
+
+    Raises
+    ------
+    BundleError
+        If there is none, or it is of another version.
+    """
+    try:
+        return BundleCard.model_validate_json(read_object(path, CARD))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{path}/{CARD}: {where}: {first['msg']}; train again with this version") from error
+
+
+def read_object(path: str, name: str) -> bytes:
+    """Return the bytes of one file of a bundle.
+
+    Raises
+    ------
+    BundleError
+        If it is missing.
+    """
+    url = f"{str(path).rstrip('/')}/{name}"
+    try:
+        with fsspec.open(url, "rb") as file:
+            return bytes(file.read())
+    except FileNotFoundError as error:
+        raise BundleError(f"{url} is missing; run the stage train first") from error

@@ -89,6 +89,8 @@ class TrainContext:
         The coarse grid.
     seed : int, optional
         Overrides the configuration's.
+    map_ratio : int
+        Pixels of the map along a cell.
     """
 
     spec: Any
@@ -100,6 +102,7 @@ class TrainContext:
     out: str
     lattice: Lattice = EASE2_M09
     seed: int | None = None
+    map_ratio: int = 300
 
     def grid(self, ratio: int) -> NestedGrid:
         """Return the region's grid of a ratio."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
-
 from smdown.errors import ConfigError
 from smdown.training.config import Precision
-from smdown.training.ranks import World, world
+from smdown.training.world import World, world
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,8 @@ class Devices:
         ConfigError
             If there is less than was asked for, or it cannot compute in that precision.
         """
+        import torch
+
         accelerator = self.accelerator
         if accelerator == "auto":
             accelerator = "gpu" if torch.cuda.is_available() else "cpu"

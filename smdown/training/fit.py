@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import xarray as xr
 from torch import Tensor
@@ -21,7 +22,7 @@ from smdown.networks.config import LSTMConfig, NetworkConfig
 from smdown.training import ranks
 from smdown.training.applicability import fit_applicability
 from smdown.training.assess import assess
-from smdown.training.baselines import check_baselines, fit_baselines
+from smdown.training.baselines import fit_baselines
 from smdown.training.bundle import Bundle, write_json
 from smdown.training.checkpoint import Checkpoints, samples_identity
 from smdown.training.collect import Collected, collect
@@ -29,11 +30,13 @@ from smdown.training.config import TrainingConfig
 from smdown.training.context import DriverLoader, Progress, TrainContext
 from smdown.training.data import Samples
 from smdown.training.devices import Devices, Place
-from smdown.training.linear import fit_ridge
+from smdown.training.extras import check_baselines
+from smdown.training.linear import fit_start
 from smdown.training.make_card import make_card
 from smdown.training.module import Fitting
 from smdown.training.opening import open_loader, stations_of
 from smdown.training.rows import rows_of
+from smdown.training.spread import map_spread
 from smdown.training.trainer import fit_network, network_with
 
 
@@ -90,7 +93,9 @@ def train(
     with torch.device("meta"):
         radius = max(_build(c, context).radius for c in configs.values())
     data = collect(config, context, loader, stations, radius, lambda done, total: tell("samples", done, total))
-    job = FitJob(config, context, configs, data, seed)
+    cells, days = np.concatenate([data.labels.cells, data.labels.stations.cells]), data.labels.days
+    spread = map_spread(loader, context, cells, days, data.fine, seed) if config.linear_start else None
+    job = FitJob(config, context, configs, data, seed, spread)
     if place.must_launch:
         ranks.run_ranks(place.devices, _fit_as_rank, (job, devices), tell)
     with ranks.joined(place.group, place.accelerator):
@@ -123,6 +128,8 @@ class FitJob:
         Samples.
     seed : int
         Of all networks.
+    spread : ndarray, optional
+        How much drivers vary on the map; needed where networks start from a line.
     """
 
     config: TrainingConfig
@@ -130,12 +137,14 @@ class FitJob:
     configs: dict[str, NetworkConfig]
     data: Collected
     seed: int
+    spread: npt.NDArray[np.float64] | None = None
 
     @cached_property
     def start(self) -> tuple[Tensor, Tensor]:
         """Coefficients ``(layer, driver)`` and intercepts ``(layer,)`` that networks start from."""
-        train, held = rows_of(self.data.training, self.seed), rows_of(self.data.validation, self.seed + 1)
-        lines = [fit_ridge(train, held, n) for n in range(len(self.context.layers))]
+        assert self.spread is not None
+        train = rows_of(self.data.training, self.seed)
+        lines = [fit_start(train, n, self.spread) for n in range(len(self.context.layers))]
         coefficient = torch.from_numpy(np.stack([line.coefficient for line in lines]))
         return coefficient, torch.tensor([line.intercept for line in lines])
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from smdown.errors import BundleError
 from smdown.grid import Window
-from smdown.networks import Network, placement
+from smdown.networks import Network
 from smdown.networks.base import crop
+from smdown.networks.placement import placement
 from smdown.training.bundle import Bundle
 from smdown.training.context import Field
 from smdown.training.stacking import mixture

@@ -181,7 +181,7 @@ def test_a_write_that_cannot_be_meant_is_refused_before_any_byte(url, call, mess
 def test_another_fingerprint_is_refused_and_the_difference_named(url):
     create_cube(url, SPEC)
     other = replace(SPEC, fingerprint="zzz", attrs={"title": "another"})
-    with pytest.raises(CubeError, match=r"fingerprint abc, now zzz\): title was 'a test', is 'another'; restore"):
+    with pytest.raises(CubeError, match=r'title was "a test", is "another" \(fingerprint abc, now zzz\); restore'):
         create_cube(url, other, resume=True)
     with pytest.raises(CubeError, match="exists already"):
         create_cube(url, SPEC)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from smdown.grid import Window
-from smdown.networks import CNN, DNN, LSTM, CNNConfig, DNNConfig, LSTMConfig, Network, build_network, placement
+from smdown.networks import CNN, DNN, LSTM, CNNConfig, DNNConfig, LSTMConfig, Network, build_network
+from smdown.networks.placement import placement
 
 CONFIGS = [DNNConfig(hidden=(8, 6)), CNNConfig(channels=5, depth=3), LSTMConfig(hidden=4, width=6)]
 CORE = Window(20, 32, 40, 55)

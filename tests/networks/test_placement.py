@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from smdown.errors import GridError
 from smdown.grid import Window
-from smdown.networks import Placement, placement
-from smdown.networks.placement import interpolate
+from smdown.networks.placement import Placement, interpolate, placement
 
 RATIOS = st.sampled_from([(300, 9), (180, 9), (90, 9), (9, 9), (9, 3), (1200, 36), (300, 7)])
 STARTS = st.integers(0, 10**6)

@@ -1,6 +1,5 @@
 """The loop that runs plans: the same result anywhere, and no trouble of one task stops the others."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -12,9 +11,8 @@ import pytest
 
 from smdown.errors import IncompleteError, ResourceError
 from smdown.plan import Plan
-from smdown.runtime import Profile, execute, open_client, open_progress
+from smdown.runtime import Profile, StoppedError, execute, open_client, open_progress
 from smdown.runtime import client as clients
-from smdown.runtime.execute import _result
 from smdown.runtime.profile import ALLOCATOR, ExistingCluster, LocalCluster, SerialCluster
 from smdown.runtime.progress import PlainProgress
 from smdown.testing import TrialTask, run_trial
@@ -126,20 +124,37 @@ def test_a_task_that_kills_every_worker_is_recorded_and_the_rest_is_finished(clu
     tasks = tuple(TrialTask(f"t{i}", str(tmp_path), deaths=99 * (i == 3), seconds=0.02) for i in range(8))
     outcome = execute(plan_of(tasks), cluster, QUIET)
     assert list(outcome.failed) == ["t3"]
-    assert outcome.failed["t3"].startswith("its worker was lost (KilledWorker")
-    assert attempts(tasks[3]) == 2, "as often as the profile's retries allow"
+    assert outcome.failed["t3"].startswith("its worker died 3 times, the last time with no other task beside it")
+    assert outcome.failed["t3"].endswith("it needs more memory than a worker has of 1.00 GiB")
+    assert attempts(tasks[3]) == 3, "as often as the profile's retries allow, and once alone"
     assert set(content(tmp_path)) == {t.key for t in tasks} - {"t3"}
 
 
-@pytest.mark.parametrize("error", [RuntimeError("gone"), asyncio.CancelledError("gone")])
-def test_a_result_that_is_lost_with_its_worker_is_a_failure_like_any_other(error):
-    class Lost:
-        status = "finished"
+def test_a_task_that_takes_too_much_memory_is_to_blame_and_nobody_else(cluster, tmp_path):
+    cluster.wait_for_workers(2, timeout=60)
+    tasks = [TrialTask(f"t{i:02}", str(tmp_path), seconds=0.05) for i in range(12)]
+    tasks[2] = TrialTask("hoarder", str(tmp_path), seconds=30, hoards=3 * GIB // 2)
+    outcome = execute(plan_of(tuple(tasks)), cluster, QUIET, retries=2)
+    assert list(outcome.failed) == ["hoarder"]
+    assert "most likely it needs more memory than a worker has of 1.00 GiB" in outcome.failed["hoarder"]
+    assert len(outcome.receipts) == 11
+    assert attempts(tasks[2]) == 4
+    assert outcome.workers_lost
 
-        def result(self):
-            raise error
 
-    assert _result(Lost()).reason == f"its worker was lost ({type(error).__name__}: gone)"
+def test_a_full_disk_ends_the_plan_instead_of_failing_each_task(client, tmp_path):
+    tasks = [TrialTask(f"t{i:02}", str(tmp_path), seconds=0.02) for i in range(40)]
+    tasks[5] = TrialTask("t05", str(tmp_path), full=True)
+    with pytest.raises(
+        StoppedError, match=r"No space left on device: 't05'\) .* free some space, then run the"
+    ) as caught:
+        execute(plan_of(tuple(tasks)), client, QUIET, retries=2)
+    done = content(tmp_path)
+    assert 5 <= len(done) <= 5 + 4
+    assert len(caught.value.outcome.receipts) == len(done)
+    assert caught.value.outcome.failed == {}
+    assert attempts(tasks[5]) == 1, "a second attempt would find it full too"
+    assert f"with {40 - len(done)} of 40 tasks left" in str(caught.value)
 
 
 class Counted(list):
@@ -172,6 +187,7 @@ def test_work_in_flight_is_bounded(cluster, tmp_path):
 
 
 def test_too_little_memory_is_refused_with_both_numbers(cluster, tmp_path):
+    cluster.wait_for_workers(2, timeout=60)
     task = TrialTask("t", str(tmp_path))
     with pytest.raises(
         ResourceError, match=r"needs 4\.00 GiB a task, a worker thread has 1\.00 GiB; give workers more"

@@ -188,6 +188,7 @@ class Region:
             "days": tuple(str(t)[:10] for t in self.times),
             "sources_url": "",
             "stations_url": "stations",
+            "map_ratio": self.base,
             "out": out,
         }
         return TrainContext(**(values | changes))  # type: ignore[arg-type]

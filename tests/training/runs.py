@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from smdown.training import Bundle, TrainingConfig, train
-from smdown.training.ranks import world
+from smdown.training.world import world
 
 CELLS = {"kind": "cell_mean", "source": "smap"}
 STATIONS = {"kind": "stations", "source": "stations"}

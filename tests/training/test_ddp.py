@@ -17,7 +17,8 @@ import torch
 from smdown.errors import ConfigError, IncompleteError, InputError
 from smdown.training import Bundle
 from smdown.training.devices import Devices
-from smdown.training.ranks import World, run_ranks, world
+from smdown.training.ranks import run_ranks
+from smdown.training.world import World, world
 from tests.training.runs import histories, run
 
 ROOT = Path(__file__).parents[2]

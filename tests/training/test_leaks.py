@@ -73,7 +73,7 @@ def skill_within_cells(region, out, bundle):
 
 
 def test_shuffled_labels_give_no_skill_at_held_out_blocks_nor_inside_cells(region, tmp_path):
-    changes = {"epochs": 8, "max_days": 20, "resolutions": [500]}
+    changes = {"epochs": 8, "max_days": 20, "resolutions": [500], "learning_rate": 4e-3}
     region = type(region)(stations=60)
     kept = run(region, tmp_path / "kept", baselines=True, **changes)
     lost = run(shuffled(region), tmp_path / "lost", baselines=True, **changes)
