@@ -112,8 +112,8 @@ class LayerConfig(_Model):
     uncertainty: float = Field(0.03, ge=0, description="Standard deviation of the coarse product's error.")
     uncertainty_variable: str | None = Field(
         None,
-        description="Variable of the source that states that error for every cell and day, such as the ensemble's spread "
-        "of SPL4SMAU; where it is missing, uncertainty is taken.",
+        description="Variable of the source that states that error for every cell and day, such as the spread "
+        "of SPL4SMAU's ensemble; where it is missing, uncertainty is taken.",
     )
 
 

