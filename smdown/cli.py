@@ -93,7 +93,8 @@ def _stages(
         project.ingest_context = replace(project.ingest_context, strict=True)
     first = world().rank == 0
     progress = open_progress(quiet=not first)
-    with open_client(load_profile("serial") if names == ("train",) else profile) as client:
+    alone = names == ("train",) or project.finished(names)
+    with open_client(load_profile("serial") if alone else profile) as client:
         project.run(names, client=client, progress=progress, command=" ".join(["smdown", *sys.argv[1:]]))
     if first:
         _print_summary(project, names)

@@ -16,7 +16,6 @@ import xarray as xr
 from smdown import open_project
 from smdown.cubes import open_cube
 from smdown.inference import Flag
-from smdown.testing import flip_bit
 from tests.pipeline import make_inputs, smdown, write_project
 
 pytestmark = pytest.mark.timeout(600)
@@ -170,40 +169,52 @@ def files_of(folder):
     return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()}
 
 
+RERUN = """
+import sys
+import smdown.cli
+try:
+    smdown.cli.main()
+finally:
+    heavy = {"torch", "pytorch_lightning", "sklearn", "matplotlib"} & set(sys.modules)
+    assert not heavy, heavy
+"""
+
+
 def test_a_rerun_of_a_finished_run_does_nothing_and_soon(done):
+    """Some four seconds where nothing else runs; processor time is judged, and what is imported."""
     project, work = done
     before, spent = files_of(work), os.times()
-    command = [sys.executable, "-m", "smdown.cli", "run", str(project), "--cluster", "serial", "--workdir", str(work)]
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    again = subprocess.run(
+        [sys.executable, "-c", RERUN, "run", project, "--workdir", work], capture_output=True, text=True, check=False
+    )
     assert again.returncode == 0, again.stderr
     assert files_of(work) == before
     now = os.times()
-    assert now.children_user + now.children_system - spent.children_user - spent.children_system < 5
+    assert now.children_user + now.children_system - spent.children_user - spent.children_system < 8
 
 
 def test_a_tile_that_cannot_be_made_is_named_and_the_rest_is_finished(done, tmp_path):
     project, work = done
     again = tmp_path / "again"
     shutil.copytree(work, again)
-    for name in ("mosaic.zarr", "members.zarr"):
-        shutil.rmtree(again / name)
-    shard = next((again / "features" / "30m.zarr").glob("*/c/1/1"))
-    sound = shard.read_bytes()
-    flip_bit(shard, 0.5)
+    mosaic = again / "mosaic.zarr"
+    for tile in ("0/1", "1/1"):
+        (mosaic / "receipts" / "c" / tile / "0").unlink()
+    obstacle = mosaic / "sm_surface" / "c" / "0" / "1" / "1"
+    obstacle.unlink()
+    obstacle.mkdir()
     command = ("predict", project, "--cluster", "serial", "--workdir", again)
-    code, _, err = smdown(*command)
-    assert code == 1
-    assert "1 of 4 tasks failed (first predict-r0001-c0001: got " in err
-    (reason,) = json.loads((again / "failed.json").read_text())["predict"].values()
-    assert "with damage in" in reason
-    assert open_cube(str(again / "mosaic.zarr")).done() == {(0, 0), (0, 1), (1, 0)}
-    code, _, err = smdown(*command)
-    assert code == 1, "it is tried again"
-    shard.write_bytes(sound)
+    for _ in range(2):  # it is tried again
+        code, _, err = smdown(*command)
+        assert code == 1
+        assert "1 of 4 tasks failed (first predict-r0001-c0001: IsADirectoryError: " in err
+        assert list(json.loads((again / "failed.json").read_text())["predict"]) == ["predict-r0001-c0001"]
+        assert open_cube(str(mosaic)).done() == {(0, 0), (0, 1), (1, 0)}
+    obstacle.rmdir()
     code, _, err = smdown(*command)
     assert code == 0, err
     assert not (again / "failed.json").exists()
-    assert _chunks(again / "mosaic.zarr") == _chunks(work / "mosaic.zarr")
+    assert _chunks(mosaic) == _chunks(work / "mosaic.zarr")
 
 
 def test_one_run_at_a_time_and_a_stopped_one_goes_on(done, tmp_path):

@@ -37,7 +37,8 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list | tuple) and value and all(isinstance(part, Mapping) for part in value):
         inner = {str(part.get("name", place)): part for place, part in enumerate(value)}
     else:
-        yield name, list(value) if isinstance(value, tuple) else value
+        if name:
+            yield name, list(value) if isinstance(value, tuple) else value
         return
     for key, part in inner.items():
         yield from _flat(part, f"{name}.{key}" if name else key)

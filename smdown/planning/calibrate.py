@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from smdown import cubes, features
 from smdown.features import FeatureSpec
@@ -20,15 +18,11 @@ from smdown.inference.job import PredictJob
 from smdown.inference.predict import engine_of, predict_plan
 from smdown.inference.tile import TilePredictor, write_day
 from smdown.planning.volumes import halo_overhead, raw_bytes
-from smdown.runtime import Profile, open_client
 from smdown.runtime.attempt import peak_bytes
-from smdown.runtime.capacity import capacity_of
-from smdown.runtime.profile import LocalCluster, SerialCluster
 
 BUDGET_S = 8.0
 """Seconds that each worker measures, its start apart."""
 _SHARE = 0.6  # of that, what one tile may take
-_MOST_WORKERS = 8
 PARTS = ("static", "read", "compute", "write")
 
 
@@ -212,70 +206,3 @@ def _materialise(spec: FeatureSpec, resolutions: Sequence[int], cells: Window, n
         clock.raw += raw_bytes(cube.spec)
         clock.stored += _data_bytes(cube)
     return clock
-
-
-def best_places(valid: npt.NDArray[np.bool_], cells: Window, side: int, count: int) -> list[Window]:
-    """Return the cells of tiles, those first that have most to predict.
-
-    Parameters
-    ----------
-    valid : ndarray of bool, (day, y, x)
-        Which cells have a coarse value.
-    cells : Window
-        The cells that it covers.
-    side, count : int
-        Cells along a tile, and how many tiles are wanted at most.
-    """
-    known = valid.sum(axis=0)
-    rows, cols = np.arange(0, cells.height, side), np.arange(0, cells.width, side)
-    sums = np.add.reduceat(np.add.reduceat(known, rows, axis=0), cols, axis=1)
-    order = np.argsort(-sums, axis=None, kind="stable")[:count]
-    corners = [divmod(int(n), cols.size) for n in order]
-    tiles = [_square(cells.y0 + int(rows[r]), cells.x0 + int(cols[c]), side) for r, c in corners]
-    return [part for part in (tile.intersect(cells) for tile in tiles) if part is not None]
-
-
-def calibrate(profile: Profile, tasks: Sequence[tuple[Any, ...]], places: Sequence[Window]) -> list[Clock]:
-    """Run measuring functions at a profile, if it is on this machine, on all of its workers at once; else on one here.
-
-    Parameters
-    ----------
-    profile : Profile
-        The place of the run.
-    tasks : sequence of tuple
-        A function, what it gets before the places, and the names of what is to be put below a temporary folder.
-    places : sequence of Window
-        Cells of tiles; workers share them.
-
-    Returns
-    -------
-    list of Clock
-        One a task, all workers' joined.
-    """
-    slots = min(capacity_of(profile).slots, _MOST_WORKERS) if isinstance(profile.cluster, LocalCluster) else 1
-    found = []
-    with tempfile.TemporaryDirectory(prefix="smdown-plan-") as folder, open_client(_here(profile, slots)) as client:
-        for number, (function, make) in enumerate(tasks):
-            calls = [(make(cubes.join(folder, f"{number}-{n}")), places[n::slots] or places) for n in range(slots)]
-            if client is None:
-                results = [function(*args, where) for args, where in calls[:1]]
-            else:
-                futures = [client.submit(function, *args, where, pure=False) for args, where in calls]
-                results = client.gather(futures)
-            joined = Clock()
-            for one in results:
-                joined.add(one)
-            found.append(joined)
-    return found
-
-
-def _here(profile: Profile, slots: int) -> Profile:
-    """Return the profile with no more workers than are measured with, on this machine."""
-    cluster = profile.cluster
-    if isinstance(cluster, SerialCluster):
-        return profile
-    if not isinstance(cluster, LocalCluster):
-        return profile.model_copy(update={"cluster": LocalCluster(workers=1)})
-    return profile.model_copy(
-        update={"cluster": cluster.model_copy(update={"workers": max(1, slots // cluster.threads)})}
-    )

@@ -71,13 +71,14 @@ def make_plan(project: Project, profile: Profile, *, calibrate: bool | None = No
         wanted = to_calibrate(planned, ready, set() if calibrate else set(found), sources)
         found |= calibrated(project, profile, valid, wanted)
     stored = {stage: rate.stored for stage, rate in found.items() if rate.stored}
-    capacity = _capacity(profile)
+    capacity, unknown = _capacity(profile)
     if stored:
         planned = _rows(replace(facts, stored=stored), ALL, trained)
     timed = tuple(_timed(row, found.get(row.stage) or _reference(project, row.stage), capacity) for row in planned)
     return RunPlan(
-        project.config.name, project.workdir, capacity, timed, disk_free(project.workdir), notes, state.refusals
-    )
+        project.config.name, project.workdir, capacity, timed, disk_free(project.workdir), (*notes, *unknown),
+        state.refusals,
+    )  # fmt: skip
 
 
 def preflight(project: Project, stages: Sequence[str], client: Client | None) -> None:
@@ -191,14 +192,15 @@ def _first_existing(path: Path) -> Path:
     return path if path.exists() else _first_existing(path.parent)
 
 
-def _capacity(profile: Profile) -> Capacity:
+def _capacity(profile: Profile) -> tuple[Capacity, tuple[str, ...]]:
+    """Return what the place has, and what is to be said of that; a scheduler that runs already is asked."""
     if not isinstance(profile.cluster, ExistingCluster):
-        return capacity_of(profile)
+        return capacity_of(profile), ()
     try:
         with open_client(profile) as client:
-            return capacity_at(client)
-    except SmdownError:
-        return capacity_of(profile)
+            return capacity_at(client), ()
+    except SmdownError as error:
+        return capacity_of(profile), (f"{error}; times are those of one thread",)
 
 
 def _notes(sources: dict[str, Source], valid: npt.NDArray[np.bool_] | None) -> tuple[str, ...]:

@@ -138,6 +138,17 @@ def tiles_of(project: Project, *urls: str | None, pictures: bool = False) -> int
     return tiles if not pictures or all(store.exists(url) for url in project.quicklook_urls) else 0
 
 
+def finished(project: Project, stages: Sequence[str]) -> bool:
+    """Whether no stage has tasks left. The answer may be no where looking would cost as much as beginning."""
+    drivers = [url for url in map(project.url, ("sources", "features")) if store.exists(url)]
+    if len(drivers) < 2 or not store.exists(project.bundle_url) or not bundle_stands(project):
+        return False
+    maps = (project.mosaic_url, project.members_url, project.baselines_url)
+    if not tiles_of(project, *maps):
+        return False
+    return "evaluate" not in stages or Evaluated(project).stands("metrics", project.evaluate_job.partials_url)
+
+
 class Evaluated:
     """What the evaluation was last made from: its figures, its ranking of drivers, and the report.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,6 +219,10 @@ class Project(Exports):
         """Whether the bundle is of the present configuration and input."""
         return origins.bundle_stands(self)
 
+    def finished(self, stages: Sequence[str] = STAGES) -> bool:
+        """Whether no stage has tasks left, so that a run needs no cluster."""
+        return origins.finished(self, stages)
+
     def check_unchanged(self, stages: Sequence[str] = STAGES) -> None:
         """Raise CubeError or BundleError where stages would meet results of another configuration or input."""
         origins.refuse_changed(self, stages)
@@ -284,7 +289,8 @@ class Project(Exports):
         try:
             outcome: Outcome = getattr(self, _METHODS.get(name, name))(client, progress)
         except StoppedError as error:
-            log.add(name, error.outcome)
+            with suppress(OSError):  # the disk may be what it stopped at
+                log.add(name, error.outcome)
             raise
         except (KeyboardInterrupt, SystemExit) as error:  # Lightning makes the one of the other
             raise IncompleteError(f"stopped in stage {name}; run the same command again to go on") from error

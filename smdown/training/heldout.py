@@ -11,7 +11,7 @@ import torch
 
 from smdown.networks import Network
 from smdown.networks.base import crop
-from smdown.training.groups import SampleSet
+from smdown.training.groups import Group, SampleSet
 from smdown.training.loss import cell_moments
 from smdown.training.standardise import Scaler
 
@@ -85,19 +85,69 @@ def _predict(
             mean, log_variance = network(crop(group.fine, group.radius - network.radius), group.sequence, group.place)
             if group.label == "cell_mean":
                 mean, log_variance = cell_moments(mean, log_variance, group.mask)
-            means.append(_flat(mean) * std + centre)
-            variances.append(_flat(log_variance.exp()) * std**2)
-        count = len(group.target)
-        rows = np.repeat(np.arange(start, start + count), len(means[0]) // max(1, count))
-        start += count
-        yield Held(
-            np.stack(means), np.stack(variances), _flat(group.target) * std + centre, samples.cells.numpy()[rows],
-            samples.day.numpy()[rows], rows + (number << 32), samples.station.numpy()[rows],
-            np.full(len(rows), samples.resolution),
-        )  # fmt: skip
+            means.append(flat(mean) * std + centre)
+            variances.append(flat(log_variance.exp()) * std**2)
+        values = flat(group.target) * std + centre
+        yield _held(samples, np.stack(means), np.stack(variances), values, start, number)
+        start += len(group.target)
 
 
-def _flat(values: torch.Tensor) -> Array:
+def _held(samples: SampleSet, mean: Array, variance: Array, target: Array, start: int, number: int) -> Held:
+    """Return what was said of some samples of a set, from number `start` on; `number` is the set's."""
+    each = max(1, samples.pixels if samples.label != "cell_mean" else 1)
+    rows = np.repeat(np.arange(start, start + len(target) // each), each)
+    return Held(
+        mean, variance, target, samples.cells.numpy()[rows], samples.day.numpy()[rows], rows + (number << 32),
+        samples.station.numpy()[rows], np.full(len(rows), samples.resolution),
+    )  # fmt: skip
+
+
+def validation_score(said: list[Array], sets: list[SampleSet], weights: dict[str, float], block: int) -> float:
+    """Return the mean squared error that remains once the map agrees with the coarse product, in standardised units.
+
+    Labels count by their weights, their resolutions alike, and layers alike.
+
+    Parameters
+    ----------
+    said : list of ndarray
+        What a network says of each set, ``(n, layer)``; pixels are samples of their own.
+    sets : list of SampleSet
+        The held-out samples.
+    weights : dict
+        Weight of each label.
+    block : int
+        Cells along one side of a block.
+    """
+    parts: dict[str, list[Held]] = {}
+    for number, (samples, mean) in enumerate(zip(sets, said, strict=True)):
+        held = _held(samples, mean[None], np.ones_like(mean)[None], flat(known_target(samples)), 0, number)
+        parts.setdefault(samples.label, []).append(held)
+    joined = {label: _joined(some) for label, some in parts.items()}
+    n_layers = said[0].shape[1] if said else 0
+    scores = [_layer_score({y: p.layer(n) for y, p in joined.items()}, weights, block) for n in range(n_layers)]
+    finite = [score for score in scores if np.isfinite(score)]
+    return float(np.mean(finite)) if finite else float("nan")
+
+
+def _layer_score(held: dict[str, Held], weights: dict[str, float], block: int) -> float:
+    left = constrained_errors({label: part for label, part in held.items() if len(part.target)}, block)
+    squares = {
+        label: np.mean([np.mean(errors[0][part.resolution == r] ** 2) for r in np.unique(part.resolution)])
+        for label, (part, errors) in left.items()
+    }
+    total = sum(weights[label] for label in squares)
+    return float(sum(weights[label] * square for label, square in squares.items()) / total) if squares else np.nan
+
+
+def known_target(samples: SampleSet | Group) -> torch.Tensor:
+    """Return the target with NaN where a pixel's required drivers are missing."""
+    if samples.label == "cell_mean":
+        return samples.target
+    return samples.target.masked_fill(~samples.mask.unsqueeze(1), float("nan"))
+
+
+def flat(values: torch.Tensor) -> Array:
+    """Return ``(n, layer)`` or ``(n, layer, y, x)`` as rows, one a sample or pixel."""
     array = values.double().numpy()
     return array if array.ndim == 2 else np.moveaxis(array, 1, -1).reshape(-1, array.shape[1])
 

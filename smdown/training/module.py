@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
@@ -14,6 +16,8 @@ from smdown.networks import Network
 from smdown.training import ranks
 from smdown.training.config import TrainingConfig
 from smdown.training.data import Group
+from smdown.training.groups import SampleSet
+from smdown.training.heldout import flat, known_target, validation_score
 from smdown.training.loss import beta_nll, cell_moments
 
 COLUMNS = ("train", "validation", "learning_rate", "seconds", "samples_per_second", "waiting")
@@ -57,7 +61,7 @@ class Fitting(LightningModule):
             }
         )
         self.history: dict[str, list[float]] = {column: [] for column in COLUMNS}
-        self._errors: dict[tuple[str, int], list[Tensor]] = {}
+        self._said: list[npt.NDArray[np.float64]] = []
         self._losses: list[Tensor] = []
         self._samples = 0
         self._waited = self._rate = 0.0
@@ -81,7 +85,7 @@ class Fitting(LightningModule):
         that of one process with all samples, however unevenly they are shared.
         """
         del batch_idx
-        targets = [_masked_target(group) for group in batch]
+        targets = [known_target(group) for group in batch]
         counts = ranks.total(torch.stack([torch.isfinite(target).sum() for target in targets]))
         losses = [
             group.weight * self._loss(group, target, count)
@@ -149,43 +153,37 @@ class Fitting(LightningModule):
 
     # -- validation ------------------------------------------------------------------------------------------------
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget what was said before."""
+        self._said.clear()
+
     def validation_step(self, batch: list[Group], batch_idx: int) -> None:
-        """Keep the squared errors of held-out cells and stations."""
+        """Keep what is said of held-out cells and stations."""
         del batch_idx
         for group in batch:
-            if len(group.target):
-                mean, _ = self.predict_group(group)
-                target = _masked_target(group)
-                kept = self._errors.setdefault((group.label, group.resolution), [])
-                kept.append(((mean - target) ** 2)[torch.isfinite(target)])
+            mean, _ = self.predict_group(group)
+            self._said.append(flat(mean.cpu()))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean squared error: labels by their weights, resolutions alike."""
-        sums, counts = self._error_sums()
-        by_label: dict[str, list[float]] = {}
-        for (label, _), error, count in zip(self._error_keys(), sums.tolist(), counts.tolist(), strict=True):
-            if count:
-                by_label.setdefault(label, []).append(error / count)
-        self._errors.clear()
+        """Log the mean squared error that would remain in a map that agrees with the coarse product.
+
+        What a network misses of a whole cell or day never reaches such a map; a network that stops by it learns days
+        by heart and forgets patterns.
+        """
+        samples: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         weights: dict[str, float] = {label.kind: label.weight for label in self.config.labels}
-        shares = sum(weights[label] for label in by_label)
-        errors = sum(weights[label] * sum(means) / len(means) for label, means in by_label.items())
-        score = errors / shares if shares else float("nan")
+        score = validation_score(
+            self._of_sets(samples.validation), samples.validation, weights, self.config.block_cells
+        )
+        self._said.clear()
         self.log("validation", score, batch_size=1)
         self.history["validation"].append(score)
 
-    def _error_keys(self) -> list[tuple[str, int]]:
-        kinds = dict.fromkeys(label.kind for label in self.config.labels)
-        return [(kind, resolution) for kind in kinds for resolution in self.config.resolutions]
-
-    def _error_sums(self) -> tuple[Tensor, Tensor]:
-        """Return sum and number of squared errors by label and resolution, of all ranks."""
-        none = [torch.zeros(0, device=self.device)]
-        errors = [torch.cat(self._errors.get(key, none)) for key in self._error_keys()]
-        sums = torch.stack([e.double().sum() for e in errors])
-        counts = torch.tensor([len(e) for e in errors], dtype=torch.float64, device=self.device)
-        both = ranks.total(torch.stack([sums, counts]))
-        return both[0], both[1]
+    def _of_sets(self, sets: list[SampleSet]) -> list[npt.NDArray[np.float64]]:
+        """Return what was said set by set: batches came in order."""
+        rows = np.concatenate(self._said)
+        ends = np.cumsum([len(s) * (1 if s.label == "cell_mean" else s.pixels) for s in sets])
+        return np.split(rows, ends[:-1])
 
     # -- Lightning's hooks -----------------------------------------------------------------------------------------
 
@@ -208,10 +206,3 @@ class Fitting(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the history."""
         self.history = checkpoint["history"]
-
-
-def _masked_target(group: Group) -> Tensor:
-    """Return the target with NaN where a pixel's required drivers are missing."""
-    if group.label == "cell_mean":
-        return group.target
-    return group.target.masked_fill(~group.mask.unsqueeze(1), float("nan"))

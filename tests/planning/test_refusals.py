@@ -13,7 +13,7 @@ from rich.console import Console
 from smdown.errors import ResourceError
 from smdown.planning import RunPlan, StagePlan, make_plan
 from smdown.planning.console import duration, plan_tables, size
-from smdown.runtime import load_profile
+from smdown.runtime import Profile, load_profile, open_client
 from smdown.runtime.capacity import Capacity, capacity_of, memory_problem
 from tests.pipeline import smdown
 from tests.planning.test_rows import DEMO, demo
@@ -96,6 +96,16 @@ def test_a_full_disk_is_refused_by_plan_and_dry_run(tmp_path, monkeypatch):
         assert code == 2
         assert "0.0 GiB are free; free some, name another --workdir" in err
     assert not (tmp_path / "w").exists()
+
+
+def test_a_scheduler_that_runs_is_asked_what_it_has(tmp_path):
+    path = tmp_path / "existing.yaml"
+    own = Profile(cluster={"kind": "local", "workers": 1, "threads": 2, "memory": "3GiB"})
+    with open_client(own) as client:
+        path.write_text(f"cluster: {{kind: existing, address: '{client.scheduler.address}'}}\n")
+        plan = make_plan(demo(tmp_path), load_profile(path))
+        assert (plan.capacity.workers, plan.capacity.threads, plan.capacity.thread_bytes) == (1, 2, 3 * GIB // 2)
+        assert "one thread" not in " ".join(plan.notes)
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -18,9 +18,9 @@ from smdown.features import FeaturesConfig, build_spec
 from smdown.grid import EASE2_M09, NestedGrid, RasterGrid, Window
 from smdown.networks import CNNConfig, DNNConfig, LSTMConfig
 from smdown.planning import make_plan
-from smdown.planning.calibrate import best_places
 from smdown.planning.counts import failed_tasks, find_cube, tile_count
 from smdown.planning.rates import Rate, measured, multiplications
+from smdown.planning.sample import best_places
 from smdown.planning.volumes import STORED, driver_bytes, halo_overhead, raw_bytes, stored_bytes
 from smdown.runtime import load_profile
 

@@ -11,7 +11,7 @@ from smdown.training.assess import OWN_SAY, assess, variance_scale
 from smdown.training.collect import collect
 from smdown.training.heldout import Held, constrained_errors, predict_held
 from smdown.training.stacking import mixture
-from tests.training.runs import quick, run
+from tests.training.runs import histories, quick, run
 
 
 def held(mean, target, cell, day, station=None, sample=None, variance=None):
@@ -108,3 +108,14 @@ def test_what_the_card_says_of_held_out_blocks_follows_from_its_networks(region,
     assert scores["ensemble"]["rmse"] == pytest.approx(np.sqrt(((mean - found.target[:, 0]) ** 2).mean()), rel=1e-4)
     assert scores["ensemble"].get("ratio", 1.0) == 1.0
     assert set(bundle.card.member_scale["sm_surface"]) == set(bundle.networks)
+
+
+def test_networks_stop_by_what_remains_in_a_map_that_agrees(region, tmp_path):
+    card = run(region, tmp_path, networks={"dnn": {"hidden": [8]}}, epochs=3).card
+    series = histories(tmp_path)["dnn"]
+    wanted = []
+    for layer in card.layers:
+        scores = card.metrics[layer.name]
+        squares = [(scores[label]["dnn"]["rmse_constrained"] / layer.std) ** 2 for label in ("cell_mean", "stations")]
+        wanted.append(np.mean(squares))
+    assert series["validation"][series["best_epoch"]] == pytest.approx(np.mean(wanted), rel=1e-4)

