@@ -75,7 +75,7 @@ def test_every_room_has_a_small_door():
         code = door.read_text(encoding="utf-8")
         assert "__all__" in code, door
         assert len(re.findall(r'^\s*"[A-Za-z_]+"|,\s*"[A-Za-z_]+"|\["[A-Za-z_]+"', code, re.MULTILINE)) <= 12, door
-        assert not re.search(r"^(def|class|for|if|while) ", code, re.MULTILINE), f"{door} has logic"
+        assert not re.search(r"^(def|class|for|if(?! TYPE_CHECKING:)|while) ", code, re.MULTILINE), f"{door} has logic"
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda p: p.stem)

@@ -5,11 +5,10 @@ from smdown.cubes.create import create_cube
 from smdown.cubes.cube import Cube
 from smdown.cubes.layout import CubeSpec, Variable
 from smdown.cubes.opening import open_cube
-from smdown.cubes.origin import check_origin, difference
 from smdown.cubes.store import delete, exists, get, join, put
 from smdown.cubes.verify import verify
 
 __all__ = [
-    "Cube", "CubeSpec", "Variable", "append_times", "check_origin", "create_cube", "delete", "difference", "exists",
-    "get", "join", "open_cube", "put", "verify",
+    "Cube", "CubeSpec", "Variable", "append_times", "create_cube", "delete", "exists", "get", "join", "open_cube",
+    "put", "verify",
 ]  # fmt: skip

@@ -155,8 +155,11 @@ class Lease:
         if found is None and swap(self._url, None, new):  # somebody removed it by hand
             self._held = new
             return True
-        self.lost_to = Owner.decode(found or b"")
-        return self.lost_to is not None and self.lost_to.token == owner.token
+        other = Owner.decode(found or b"")
+        if other is None or other.token == owner.token:  # neither ours nor anybody's: the next beat will tell
+            return True
+        self.lost_to = other
+        return False
 
     def _swap(self, found: bytes | None, mine: bytes) -> bool:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from smdown import cubes
 from smdown.cubes import store
-from smdown.cubes.origin import WAYS_OUT
+from smdown.cubes.origin import WAYS_OUT, check_origin, difference
 from smdown.errors import BundleError, CubeError
 from smdown.identity import fingerprint
 from smdown.runlog import read_json
@@ -61,17 +61,17 @@ def refuse_changed(project: Project, stages: Sequence[str]) -> None:
     """
     if "features" in stages:
         for name in store.names(project.url("features")):
-            cubes.check_origin(project.url("features", name), of_drivers(project))
+            check_origin(project.url("features", name), of_drivers(project))
     if "train" in stages and not bundle_stands(project):
         before = read_origin(project).get("made_from", {})
-        found = cubes.difference(before, json.loads(json.dumps(of_bundle(project), default=str))) if before else ""
+        found = difference(before, json.loads(json.dumps(of_bundle(project), default=str))) if before else ""
         if found:
             raise BundleError(
                 f"got {project.bundle_url}, which was trained with another configuration or input: {found}; {WAYS_OUT}"
             )
     if "predict" in stages:
         for url in filter(None, (project.mosaic_url, project.members_url)):
-            cubes.check_origin(url, of_mosaic(project))
+            check_origin(url, of_mosaic(project))
 
 
 def read_origin(project: Project) -> Record:

@@ -9,7 +9,6 @@ import xarray as xr
 import yaml
 
 from smdown import evaluation, features
-from smdown import export as exporting
 from smdown.cubes.store import zarr_store
 from smdown.errors import ConfigError
 from smdown.features.config import Resampling
@@ -53,8 +52,10 @@ def quicklook_urls(project: Project) -> list[str]:
 
 def write_quicklooks(project: Project) -> None:
     """Draw the last mapped day of every layer."""
+    from smdown.export.quicklook import quicklook
+
     for layer, place in zip(project.layers, quicklook_urls(project), strict=True):
-        exporting.quicklook(project.mosaic_url, layer.name, project.config.mapped_days[-1], place)
+        quicklook(project.mosaic_url, layer.name, project.config.mapped_days[-1], place)
 
 
 def write_report(project: Project) -> str:

@@ -3,9 +3,9 @@
 What needs PyTorch is imported when it is first asked for: many commands never do.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from smdown.later import imported_later
 from smdown.training.card import BundleCard
 from smdown.training.config import TrainingConfig, check_no_leak
 from smdown.training.context import Layer, TrainContext
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from smdown.training.fit import train
     from smdown.training.predictor import Prediction, Predictor, combine
     from smdown.training.tabular import Baselines
-
-_HOMES = {
-    "Baselines": "tabular", "Bundle": "bundle", "Prediction": "predictor", "Predictor": "predictor",
-    "combine": "predictor", "train": "fit",
-}  # fmt: skip
 
 __all__ = [
     "Baselines",
@@ -35,8 +30,6 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = imported_later(
+    __name__, bundle="Bundle", fit="train", predictor="Prediction Predictor combine", tabular="Baselines"
+)

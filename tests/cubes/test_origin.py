@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from smdown.cubes import check_origin, create, create_cube, difference, open_cube, store, verify
+from smdown.cubes import create, create_cube, open_cube, store, verify
+from smdown.cubes.origin import check_origin, difference
 from smdown.errors import CubeError
 from tests.cubes import example
 

@@ -18,8 +18,9 @@ from rio_cogeo import cog_validate
 
 from smdown.cubes import create_cube
 from smdown.errors import ConfigError, CubeError, ResourceError
-from smdown.export import export_cog, quicklook
+from smdown.export import export_cog
 from smdown.export.cog import MADE_FROM
+from smdown.export.quicklook import quicklook
 from smdown.export.target import target_grid
 from smdown.inference.mosaic import mosaic_spec
 from tests.inference.fakes import DAYS, job

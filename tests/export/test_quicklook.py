@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from smdown.export import quicklook
-from smdown.export.quicklook import decimated
+from smdown.export.quicklook import decimated, quicklook
 from tests.inference.fakes import DAYS
 
 

@@ -12,6 +12,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import random
 import signal
 import sys
 import time
@@ -82,12 +83,20 @@ def run_here(folder, profile=SERIAL, shuffle=None):
     return int(bool(outcome.failed))
 
 
+class Mortal(KillWorker):
+    """Every worker draws its own span of life: those of one fork server would all draw the same."""
+
+    async def setup(self, worker):
+        random.seed(os.getpid())
+        await super().setup(worker)
+
+
 def run_in_chaos(folder, profile, mode):
     """Run while every worker lives for a second or so, the new ones too."""
     with open_client(profile) as client:
-        client.register_plugin(KillWorker(delay="2 s", mode=mode), name="chaos")
+        client.register_plugin(Mortal(delay="1.2 s", mode=mode), name="chaos")
         try:
-            outcome = execute(plan_in(folder, 0, seconds=0.2), client, QUIET, retries=50)
+            outcome = execute(plan_in(folder, 0, seconds=0.3), client, QUIET, retries=50)
         finally:
             client.unregister_worker_plugin("chaos")
     return int(bool(outcome.failed))
