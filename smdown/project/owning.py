@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -10,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from smdown.cubes.lease import Lease
 from smdown.errors import IncompleteError
+from smdown.stopping import STOP_SIGNALS
 from smdown.training.world import world
 
 P = ParamSpec("P")
@@ -43,7 +45,7 @@ class Ownership:
         if self._lease is not None or world().rank > 0:
             yield
             return
-        with Lease(self._url, lost=_thread.interrupt_main) as lease:
+        with Lease(self._url, lost=_interrupt) as lease:
             self._lease = lease
             try:
                 yield
@@ -67,3 +69,10 @@ def owning(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any
             return method(self, *args, **kwargs)
 
     return owned
+
+
+def _interrupt() -> None:
+    """Interrupt the main thread by a signal that it listens to: what runs under nohup ignores SIGINT."""
+    deaf = (signal.SIG_IGN, signal.SIG_DFL, None)
+    heard = (number for number in STOP_SIGNALS if signal.getsignal(number) not in deaf)
+    _thread.interrupt_main(next(heard, signal.SIGINT))

@@ -1,5 +1,6 @@
 """A project directory has one writer at a time, and one that was taken over ends."""
 
+import signal
 import time
 from dataclasses import replace
 
@@ -40,8 +41,10 @@ def test_in_memory_too():
     assert writer.write() == "done"
 
 
-def test_a_run_that_was_taken_for_dead_stops_and_names_who_has_it_now(tmp_path, monkeypatch):
+def test_a_run_that_was_taken_for_dead_stops_and_names_who_has_it_now(tmp_path, monkeypatch, request):
     monkeypatch.setattr(leases, "BEAT_S", 0.05)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with none
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     writer = Writer(str(tmp_path))
 
     def lose():
