@@ -49,7 +49,7 @@ class Network(nn.Module):
         """
         return self.decode(fine, self.encode(sequence), place)
 
-    def start_from(self, coefficient: Tensor, intercept: Tensor, variance: Tensor | None = None) -> None:
+    def start_from(self, coefficient: Tensor, intercept: Tensor) -> None:
         """Let the mean begin as a linear function of the pixel's own drivers; training adds to it.
 
         Parameters
@@ -58,16 +58,12 @@ class Network(nn.Module):
             ``(layer, feature)``.
         intercept : Tensor
             ``(layer,)``.
-        variance : Tensor, optional
-            ``(layer,)``: of what the line leaves, the same everywhere at first; 1 if not given.
         """
         head = self.get_submodule("head")
         assert isinstance(head, GaussianHead)
         with torch.no_grad():
             head.linear.weight.copy_(coefficient)
             head.hidden.bias[: head.n_layers] = intercept
-            if variance is not None:
-                head.hidden.bias[head.n_layers :] = variance.log().clamp(*LOG_VARIANCE_RANGE)
 
 
 class GaussianHead(nn.Module):

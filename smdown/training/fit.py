@@ -140,14 +140,13 @@ class FitJob:
     spread: npt.NDArray[np.float64] | None = None
 
     @cached_property
-    def start(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Coefficients ``(layer, driver)``, intercepts and variances ``(layer,)`` that networks start from."""
+    def start(self) -> tuple[Tensor, Tensor]:
+        """Coefficients ``(layer, driver)`` and intercepts ``(layer,)`` that networks start from."""
         assert self.spread is not None
         train = rows_of(self.data.training, self.seed)
         lines = [fit_start(train, n, self.spread) for n in range(len(self.context.layers))]
         coefficient = torch.from_numpy(np.stack([line.coefficient for line in lines]))
-        variance = [line.error if np.isfinite(line.error) else 1.0 for line in lines]
-        return coefficient, torch.tensor([line.intercept for line in lines]), torch.tensor(variance)
+        return coefficient, torch.tensor([line.intercept for line in lines])
 
     @property
     def checkpoints(self) -> Checkpoints:

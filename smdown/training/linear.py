@@ -36,8 +36,7 @@ class Ridge:
     penalty : float
         Which of `PENALTIES` did best on the held-out rows, or `START_PENALTY`.
     error : float
-        Mean squared error there, infinite where there are none; the start's is that on the rows it was fitted to, of
-        stations where there are any.
+        Mean squared error there, infinite where there are none.
     """
 
     coefficient: npt.NDArray[np.float32]
@@ -95,13 +94,7 @@ def fit_start(train: Rows, layer: int, spread: npt.NDArray[np.float64]) -> Ridge
         All zeros where no row has the layer.
     """
     normal = _normal(train, layer)
-    if normal is None:
-        return _nothing(train)
-    line = _solved(normal, START_PENALTY, spread)
-    known = np.isfinite(train.y[:, layer])
-    pixels = known & train.station if (known & train.station).any() else known
-    errors = line.predict(train.x[pixels]) - train.y[pixels, layer]
-    return replace(line, error=float(np.average(errors**2, weights=train.weight[pixels])))
+    return _nothing(train) if normal is None else _solved(normal, START_PENALTY, spread)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,5 @@
 """Ridge regression, and networks that start from it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import lsq_linear
 
 from smdown.networks import CNNConfig, DNNConfig, LSTMConfig, Placement, build_network
-from smdown.networks.base import LOG_VARIANCE_RANGE, crop
+from smdown.networks.base import crop
 from smdown.training.linear import PENALTIES, START_PENALTY, fit_ridge, fit_start
 from smdown.training.rows import Rows
 from smdown.training.spread import map_spread
@@ -86,24 +84,12 @@ def test_the_spread_is_that_of_the_map(region):
 def test_a_network_starts_as_the_line(config):
     torch.manual_seed(0)
     network = build_network(config, 5, 2, 2).eval()
-    coefficient, intercept, variance = torch.randn(2, 5), torch.randn(2), torch.tensor([0.25, 1e-9])
-    network.start_from(coefficient, intercept, variance)
+    coefficient, intercept = torch.randn(2, 5), torch.randn(2)
+    network.start_from(coefficient, intercept)
     fine = torch.randn(3, 5, 7 + 2 * network.radius, 6 + 2 * network.radius)
     place = Placement(
         torch.zeros(7, dtype=torch.int64), torch.rand(7), torch.zeros(6, dtype=torch.int64), torch.rand(6)
     )
-    mean, log_variance = network(fine, torch.randn(3, 30, 2, 2, 2), place)
+    mean, _ = network(fine, torch.randn(3, 30, 2, 2, 2), place)
     expected = torch.einsum("bfyx,lf->blyx", crop(fine, network.radius), coefficient) + intercept.view(1, -1, 1, 1)
     torch.testing.assert_close(mean, expected)
-    torch.testing.assert_close(log_variance[:, 0].exp(), torch.full((3, 7, 6), 0.25))
-    torch.testing.assert_close(log_variance[:, 1], torch.full((3, 7, 6), LOG_VARIANCE_RANGE[0]))
-
-
-def test_the_start_says_how_far_it_is_off_at_stations():
-    train = rows(4)
-    everywhere = fit_start(train, 0, np.ones(4))
-    wanted = (everywhere.predict(train.x) - train.y[:, 0]) ** 2
-    assert everywhere.error == pytest.approx(np.average(wanted, weights=train.weight), rel=1e-4)
-    some = np.arange(len(train.y)) < 7
-    found = fit_start(replace(train, station=some), 0, np.ones(4))
-    assert found.error == pytest.approx(np.average(wanted[some], weights=train.weight[some]), rel=1e-4)
