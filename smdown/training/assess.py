@@ -6,7 +6,9 @@ misses of a whole cell on a day is put right there, so it says nothing of whom t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,13 @@ from smdown.training.config import TrainingConfig
 from smdown.training.context import Layer
 from smdown.training.heldout import Held, constrained_errors, predict_held
 from smdown.training.stacking import ensemble_weights, mixture
+from smdown.training.stated import TrainingSay
 
 Array = npt.NDArray[np.float64]
+Before = Callable[[str, Array], float]
+"""What the training says of a mixture's variance on a label: see `TrainingSay.scale`."""
 OWN_SAY = 6.0
-"""Places that a network's own statement of its variance counts as, beside the held-out places that contradict it."""
+"""Places that the training's say of a variance counts as, beside the held-out places that contradict it."""
 Z_90 = 1.6448536269514722
 _LEAST_BLOCKS = 5
 PIXEL_LABELS = ("stations", "gridded")
@@ -63,12 +68,13 @@ def assess(
     names = list(networks)
     everything = predict_held(networks, data.validation, data.target, 4 * config.batch_pixels)
     found = Assessment({}, {}, {}, {}, {})
+    trained = TrainingSay(networks, data.training, config.seed)
     for n, layer in enumerate(layers):
         held = {label: part.layer(n) for label, part in everything.items()}
         held = {label: part for label, part in held.items() if len(part.target)}
         left = constrained_errors(held, config.block_cells)
         share = _weights(config, left, len(names))
-        scale, free, alone = _scales(held, left, share, layer.uncertainty)
+        scale, free, alone = _scales(held, left, share, layer.uncertainty, partial(trained.scale, n))
         found.weights[layer.name] = dict(zip(names, share.tolist(), strict=True))
         found.variance_scale[layer.name], found.unconstrained_scale[layer.name] = scale, free
         found.member_scale[layer.name] = dict(zip(names, alone, strict=True))
@@ -91,7 +97,7 @@ def _weights(config: TrainingConfig, left: dict[str, tuple[Held, Array]], n_netw
 
 
 def _scales(
-    held: dict[str, Held], left: dict[str, tuple[Held, Array]], share: Array, uncertainty: float
+    held: dict[str, Held], left: dict[str, tuple[Held, Array]], share: Array, uncertainty: float, before: Before
 ) -> tuple[float, float, list[float]]:
     """Return what variances are multiplied by: the ensemble's, the same without the constraint, each network's.
 
@@ -102,14 +108,15 @@ def _scales(
     if label is None:
         return 1.0, 1.0, [1.0] * len(share)
     part = held[label]
-    free = variance_scale(*_mixed(part, part.errors[..., 0], share), part, uncertainty)
-    if label not in PIXEL_LABELS:
-        alone = [variance_scale(e[:, 0], v[:, 0], part, 0.0) for e, v in zip(part.errors, part.variance, strict=True)]
-        return variance_scale(*_mixed(part, part.errors[..., 0], share), part, 0.0), free, alone
-    some, errors = left[label]
-    variances = some.variance[..., 0]
-    alone = [variance_scale(e, v, some, uncertainty) for e, v in zip(errors, variances, strict=True)]
-    return variance_scale(*_mixed(some, errors, share), some, uncertainty), free, alone
+    some, errors = left[label] if label in PIXEL_LABELS else (part, part.errors[..., 0])
+    known = uncertainty if label in PIXEL_LABELS else 0.0
+    own = before(label, share)
+    free = variance_scale(*_mixed(part, part.errors[..., 0], share), part, uncertainty, own)
+    alone = [
+        variance_scale(errors[k], some.variance[k, :, 0], some, known, before(label, only))
+        for k, only in enumerate(np.eye(len(share)))
+    ]
+    return variance_scale(*_mixed(some, errors, share), some, known, own), free, alone
 
 
 def _mixed(part: Held, errors: Array, share: Array) -> tuple[Array, Array]:
@@ -118,17 +125,18 @@ def _mixed(part: Held, errors: Array, share: Array) -> tuple[Array, Array]:
     return np.asarray(mean), np.asarray(variance)
 
 
-def variance_scale(errors: Array, variance: Array, part: Held, uncertainty: float) -> float:
+def variance_scale(errors: Array, variance: Array, part: Held, uncertainty: float, before: float = 1.0) -> float:
     """Return the factor that brings a stated variance to the size of the errors, as far as they can tell.
 
-    Errors of a place last from day to day, so places count, not samples: with *m* of them and `OWN_SAY` = *k*, the
-    factor is ``(m s + k) / (m + k)`` with *s* the mean squared error, less the coarse product's variance that the map
-    adds, over the mean variance. That is the posterior mean of a scaled variance whose prior is the network's own.
+    Errors of a place last from day to day, so places count, not samples: with *m* of them, `OWN_SAY` = *k* and `before`
+    = *b*, the factor is ``(m s + k b) / (m + k)`` with *s* the mean squared error, less the coarse product's variance
+    that the map adds, over the mean variance. That is the posterior mean of a scaled variance whose prior is what the
+    training says.
     """
     place = part.station if (part.station >= 0).any() else np.unique(part.cell, axis=0, return_inverse=True)[1]
     count = len(np.unique(place))
     own = max(float((errors**2).mean()) - uncertainty**2, 0.0) / max(float(variance.mean()), 1e-12)
-    return float(np.clip((count * own + OWN_SAY) / (count + OWN_SAY), 1e-3, 1e3))
+    return float(np.clip((count * own + OWN_SAY * before) / (count + OWN_SAY), 1e-3, 1e3))
 
 
 def _scores(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smdown.training.assess import OWN_SAY, assess, variance_scale
 from smdown.training.collect import collect
-from smdown.training.heldout import Held, constrained_errors, predict_held
+from smdown.training.heldout import Held, constrained_errors, known_target, predict_held
 from smdown.training.stacking import mixture
+from smdown.training.stated import TrainingSay
 from tests.training.runs import histories, quick, run
 
 
@@ -82,6 +84,35 @@ def test_calibration_follows_the_errors_as_far_as_places_bear_it():
     own = (0.05**2 - 0.03**2) / 0.01
     assert found[2000] == pytest.approx(own, rel=0.1)
     assert found[2] == pytest.approx((2 * own + OWN_SAY) / (2 + OWN_SAY), rel=0.2)
+    shifted = variance_scale(errors, np.full(n, 0.01), part, 0.03, before=0.5) - found[2000]
+    assert shifted == pytest.approx(-0.5 * OWN_SAY / (2000 + OWN_SAY), rel=1e-6)
+
+
+class Saying(torch.nn.Module):
+    """Says the same variance everywhere, and 0 for every mean."""
+
+    radius = 0
+
+    def __init__(self, variance):
+        super().__init__()
+        self.log_variance = float(np.log(variance))
+
+    def forward(self, fine, sequence, place):
+        mean = torch.zeros(len(fine), 2, *fine.shape[2:])
+        return mean, torch.full_like(mean, self.log_variance)
+
+
+@pytest.mark.parametrize("label", ["cell_mean", "stations"])
+def test_networks_that_never_learnt_their_variance_are_found_out_where_they_were_trained(region, label):
+    data = collect(quick(), region.context(""), region, region.station_data(), 0, lambda *_: None)
+    targets = torch.cat([known_target(s).reshape(len(s), 2) for s in data.training if s.label == label])
+    for variance in (1.0, 4.0):
+        say = TrainingSay({"a": Saying(variance), "b": Saying(variance)}, data.training, 0)
+        for layer in (0, 1):
+            known = targets[:, layer][torch.isfinite(targets[:, layer])]
+            found = say.scale(layer, label, np.array([0.3, 0.7]))
+            assert found == pytest.approx(float((known**2).mean()) / variance, rel=1e-4)
+    assert say.scale(0, "gridded", np.array([0.3, 0.7])) == 1.0
 
 
 def test_a_layer_that_no_sample_has_is_left_at_equal_weights(region, tmp_path):
