@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -162,6 +163,41 @@ def test_a_changed_map_is_made_again_where_that_is_wanted(done, tmp_path):
     assert _chunks(again / "features" / "30m.zarr") == _chunks(work / "features" / "30m.zarr")
     code, _, err = smdown("predict", project, *change)
     assert code == 0, err
+
+
+def test_later_days_are_appended_and_earlier_ones_left_alone(done, tmp_path):
+    project, work = done
+    appended, anew = tmp_path / "appended", tmp_path / "anew"
+    for folder in (appended, anew):
+        shutil.copytree(work, folder)
+    for name in ("mosaic.zarr", "members.zarr"):
+        shutil.rmtree(anew / name)
+    first = date.fromisoformat(open_cube(str(work / "mosaic.zarr")).spec.times[0])
+    days = [str(first), str(first + timedelta(days=2)), str(first + timedelta(days=3))]
+    before = {name: stamp for name, stamp in files_of(appended).items() if "/c/" in name}
+    for wanted in (days[:2], days):
+        change = ("--set", f"prediction.days=[{','.join(wanted)}]", "--cluster", "serial")
+        code, _, err = smdown("predict", project, *change, "--workdir", appended)
+        assert code == 0, err
+        assert open_cube(str(appended / "mosaic.zarr"), complete=True).spec.times == tuple(wanted)
+    after = files_of(appended)
+    touched = {name for name, stamp in before.items() if after[name] != stamp}
+    assert all("/time/c/" in name for name in touched)
+    code, _, err = smdown("predict", project, *change, "--workdir", anew)
+    assert code == 0, err
+    for name in ("mosaic.zarr", "members.zarr"):
+        some, other = (
+            {k: v for k, v in _chunks(f / name).items() if "receipts" not in str(k) and k.name != "zarr.json"}
+            for f in (appended, anew)
+        )
+        assert some == other
+    code, _, err = smdown("verify", appended / "mosaic.zarr", appended / "members.zarr")
+    assert code == 0, err
+    earlier = ("--set", f"prediction.days=[{first - timedelta(days=1)},{','.join(days)}]", "--cluster", "serial")
+    code, _, err = smdown("predict", project, *earlier, "--workdir", appended)
+    assert code == 2
+    assert "days was" in err
+    assert "--fresh" in err
 
 
 def files_of(folder):

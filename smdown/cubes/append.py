@@ -18,7 +18,9 @@ from smdown.errors import CubeError
 Documents = dict[str, dict[str, Any]]
 
 
-def append_times(url: str, days: Sequence[str], *, fingerprint: str | None = None) -> Cube:
+def append_times(
+    url: str, days: Sequence[str], *, fingerprint: str | None = None, made_from: Mapping[str, Any] | None = None
+) -> Cube:
     """Lengthen the time axis of a cube by a batch of days, to be filled tile by tile.
 
     The new batch is the last: ``cube.done(batch)`` and ``cube.commit(row, col, batch)`` with
@@ -34,6 +36,8 @@ def append_times(url: str, days: Sequence[str], *, fingerprint: str | None = Non
         repeating a call that was cut short is safe.
     fingerprint : str, optional
         New identity of whatever determines the content; by default the cube keeps its own.
+    made_from : mapping, optional
+        What the new identity is of, in words.
 
     Returns
     -------
@@ -55,8 +59,9 @@ def append_times(url: str, days: Sequence[str], *, fingerprint: str | None = Non
         _settle(url)
         return cube
     _check_days(cube, days)
+    signed = {"fingerprint": fingerprint, "made_from": None if made_from is None else dict(made_from)}
     old = {key: store.get(store.join(url, key)) or b"" for key in _keys(cube)}
-    new = {key: json.dumps(d, indent=2).encode() for key, d in _lengthened(cube, days, old, fingerprint).items()}
+    new = {key: json.dumps(d, indent=2).encode() for key, d in _lengthened(cube, days, old, signed).items()}
     manifest.write(url, _states(url, old, new))
     for key in new.keys() - {manifest.ROOT}:
         if new[key] != old[key]:
@@ -116,7 +121,7 @@ def _members(cube: Cube) -> list[str]:
     return sorted([*cube.variables, "y", "x", "spatial_ref", "time", RECEIPTS])
 
 
-def _lengthened(cube: Cube, days: Sequence[str], old: Mapping[str, bytes], fingerprint: str | None) -> Documents:
+def _lengthened(cube: Cube, days: Sequence[str], old: Mapping[str, bytes], signed: Mapping[str, Any]) -> Documents:
     """Return every metadata document as it will be, starting from the copies in the group's own."""
     root = json.loads(old[manifest.ROOT])
     copies = root["consolidated_metadata"]["metadata"]
@@ -126,8 +131,7 @@ def _lengthened(cube: Cube, days: Sequence[str], old: Mapping[str, bytes], finge
     copies[RECEIPTS]["shape"][2] = len(cube.batches) + 1
     own = root["attributes"]["smdown"]
     own["batches"] = [*cube.batches, len(days)]
-    if fingerprint is not None:
-        own["fingerprint"] = fingerprint
+    own.update({key: value for key, value in signed.items() if value is not None})
     return {manifest.ROOT: root} | {f"{name}/{manifest.ROOT}": copies[name] for name in _members(cube)}
 
 

@@ -12,6 +12,7 @@ from xarray.backends.zarr import FillValueCoder
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from smdown.cubes import layout, manifest, store
+from smdown.cubes.append import append_times
 from smdown.cubes.cube import RECEIPTS, WRITE_ALL, Cube
 from smdown.cubes.layout import CubeSpec, Variable
 from smdown.cubes.opening import open_cube
@@ -43,7 +44,7 @@ def create_cube(
     spec : CubeSpec
         What to create.
     resume : bool
-        Take up an existing cube if its fingerprint is the same.
+        Take up an existing cube if its fingerprint is the same; lengthen it if it only lacks later days.
     overwrite : bool
         Replace whatever is there.
     fresh : bool
@@ -63,6 +64,10 @@ def create_cube(
         _remove(url)
     if store.exists(url) and not _is_half_created(url):
         found = open_cube(url)
+        if resume and spec.lengthens(found.spec):
+            store.sweep_partials(url)
+            days = spec.times[len(found.spec.times) :]
+            found = append_times(url, days, fingerprint=spec.fingerprint, made_from=spec.made_from)
         try:
             _check_resumable(found, spec, resume=resume)
         except CubeError:
@@ -206,4 +211,6 @@ def _group_attrs(spec: CubeSpec) -> dict[str, Any]:
         own["nested"] = layout.nested_to_json(spec.nested)
     if spec.made_from:
         own["made_from"] = dict(spec.made_from)
+    if spec.day_identity:
+        own["day_identity"] = spec.day_identity
     return {"Conventions": "CF-1.11", **{k: v for k, v in spec.attrs.items() if isinstance(v, str)}, "smdown": own}

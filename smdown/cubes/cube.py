@@ -133,7 +133,7 @@ class Cube:
             found = self._codec(variable.name).read(store.join(self.url, key), place, plane[part.slices])
         except CubeError as error:
             raise CubeError(f"got {self.url} with damage in {key} ({error}); see: smdown verify {self.url}") from error
-        if not found and self.layout > 1 and self._has_receipt(tile, self.batch_of(variable, day)):
+        if not found and self.layout > 1 and self.has_receipt(tile, self.batch_of(variable, day)):
             raise CubeError(f"got {self.url}, where {key} of a finished tile is lost; see: smdown verify {self.url}")
 
     def _codec(self, name: str) -> ShardCodec:
@@ -141,7 +141,8 @@ class Cube:
             self._codecs[name] = ShardCodec.of(self.array(name).metadata.to_dict())
         return self._codecs[name]
 
-    def _has_receipt(self, tile: tuple[int, int], batch: int) -> bool:
+    def has_receipt(self, tile: tuple[int, int], batch: int) -> bool:
+        """Return whether a tile is wholly written for one batch of days."""
         return store.get(store.join(self.url, RECEIPTS, "c", *map(str, (*tile, batch)))) == b"\x01"
 
     def batch_of(self, variable: Variable, day: int) -> int:
@@ -213,6 +214,11 @@ class Cube:
             raise CubeError(f"got {self.url} with damaged receipts; try: smdown verify --repair {self.url}") from error
         kept = receipts.all(axis=-1) if batch is None else receipts[..., batch]
         return {(int(r), int(c)) for r, c in np.argwhere(kept)}
+
+    def days_of(self, batch: int) -> range:
+        """Return the positions of the days of a batch on the time axis."""
+        first = sum(self.batches[:batch])
+        return range(first, first + self.batches[batch])
 
     def finish(self) -> None:
         """Give every tile its receipt: for a cube that one task fills alone. What it left out is written as missing."""

@@ -160,6 +160,9 @@ class CubeSpec:
         Where the raster is part of a nested grid: which.
     made_from : mapping
         What the fingerprint is of, in words (JSON): said where a cube of another fingerprint is met.
+    day_identity : str
+        Identity of whatever determines a day, whichever days there are: a cube with the same one is lengthened where
+        later days are wanted of it. Without it no cube is.
     """
 
     raster: RasterGrid
@@ -171,6 +174,7 @@ class CubeSpec:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     nested: NestedGrid | None = None
     made_from: Mapping[str, Any] = field(default_factory=dict)
+    day_identity: str = ""
 
     def __post_init__(self) -> None:
         if self.chunk < 1 or self.shard % self.chunk:
@@ -186,6 +190,12 @@ class CubeSpec:
     def tiles(self) -> tuple[int, int]:
         """Rows and columns of shards."""
         return -(-self.raster.height // self.shard), -(-self.raster.width // self.shard)
+
+    def lengthens(self, other: CubeSpec) -> bool:
+        """Whether it is another one with later days."""
+        known = len(other.times)
+        same = bool(self.day_identity) and self.day_identity == other.day_identity
+        return same and known < len(self.times) and self.times[:known] == other.times
 
     def shape(self, variable: Variable) -> tuple[int, ...]:
         """Return the shape of a variable's array."""

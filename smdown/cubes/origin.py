@@ -49,7 +49,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
 
 
-def check_origin(url: str, made_from: Mapping[str, Any]) -> None:
+def check_origin(url: str, made_from: Mapping[str, Any], day_identity: str = "") -> None:
     """Refuse a cube that was made from something else, before any work is done on it.
 
     Parameters
@@ -58,6 +58,9 @@ def check_origin(url: str, made_from: Mapping[str, Any]) -> None:
         Where a cube may be; one that is not there, or does not say what it was made from, passes.
     made_from : mapping
         Some of what it should have been made from, by the same outermost names as in the cube's own record.
+    day_identity : str
+        Identity of whatever determines a day. A cube with the same one passes: which days it lacks is found out when it
+        is opened.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def check_origin(url: str, made_from: Mapping[str, Any]) -> None:
     document = store.get(store.join(url, manifest.ROOT))
     try:
         own = json.loads(document or b"{}").get("attributes", {}).get("smdown", {})
-        known = own.get("made_from", {})
+        known = {} if day_identity and own.get("day_identity") == day_identity else own.get("made_from", {})
     except (ValueError, AttributeError):
         return
     found = difference({name: known[name] for name in made_from if name in known}, _as_json(made_from))

@@ -37,6 +37,7 @@ def spec_from(group: zarr.Group, own: Mapping[str, Any]) -> CubeSpec:
         own["attrs"],
         layout.nested_from_json(own["nested"]) if "nested" in own else None,
         own.get("made_from", {}),
+        own.get("day_identity", ""),
     )
 
 

@@ -96,7 +96,7 @@ def _engine(job: PredictJob, fingerprint: str) -> Engine:
     return open_baselines(job)
 
 
-def baselines_plan(job: PredictJob, url: str, fingerprint: str, *, fresh: bool = False) -> Plan:
+def baselines_plan(job: PredictJob, url: str, fingerprint: str, *, day_identity: str = "", fresh: bool = False) -> Plan:
     """Create the cube of the baselines' maps, or take up what is there; list the tiles that are still to do.
 
     Parameters
@@ -107,6 +107,8 @@ def baselines_plan(job: PredictJob, url: str, fingerprint: str, *, fresh: bool =
         Cube that receives ``<layer>_<baseline>``, and its error, on the map's grid and days.
     fingerprint : str
         Identity of the map and of the baselines.
+    day_identity : str
+        Identity of whatever determines a day of them, whichever days there are.
     fresh : bool
         Replace a cube of another fingerprint.
 
@@ -120,6 +122,7 @@ def baselines_plan(job: PredictJob, url: str, fingerprint: str, *, fresh: bool =
     job = replace(job, members_url=url)
     engine = _engine(job, fingerprint)
     spec = mosaic.members_spec(job, engine.ensemble.members, fingerprint, {})
+    spec = replace(spec, day_identity=day_identity)
     cube = create_cube(url, spec, resume=True, fresh=fresh)
     done = cube.done()
     tiles = [t for t in job.grid.tiles(job.cells_per_tile) if (t.row, t.col) not in done]
@@ -145,9 +148,9 @@ def run_baselines(task: PredictTask) -> Receipt:
     cube: Any = open_cube(str(job.members_url))
     predictor = TilePredictor(job, tile, engine)
     pixels = 0
-    for index, day in enumerate(job.days):
-        maps = predictor.day(np.datetime64(day, "ns"))
+    for index in mosaic.unfinished_days([cube], tile):
+        maps = predictor.day(np.datetime64(job.days[index], "ns"))
         write_members(maps, job, index, cube, engine.ensemble.members)
         pixels += int(np.isfinite(maps.members[0]).any(axis=0).sum())
-    cube.commit(tile.row, tile.col)
+    mosaic.commit([cube], tile)
     return Receipt(task.key, pixels=pixels)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntFlag
 from typing import Any
 
 import smdown
-from smdown.cubes import CubeSpec, Variable
+from smdown.cubes import Cube, CubeSpec, Variable
+from smdown.grid import Tile
 from smdown.inference.job import LayerJob, PredictJob
 
 FLAGS = "flags"
@@ -44,6 +45,22 @@ def std_name(layer: str) -> str:
 def member_name(layer: str, member: str) -> str:
     """Return the name of one network's own map of a layer."""
     return f"{layer}_{member}"
+
+
+def unfinished_days(cubes: Sequence[Cube], tile: Tile) -> list[int]:
+    """Return the positions of the days that a tile lacks in some of the cubes, which have the same days."""
+    return sorted({index for cube in cubes for batch in _unfinished(cube, tile) for index in cube.days_of(batch)})
+
+
+def commit(cubes: Sequence[Cube], tile: Tile) -> None:
+    """Record that a tile is wholly written, all of its days, in one cube after the other."""
+    for cube in cubes:
+        for batch in _unfinished(cube, tile):
+            cube.commit(tile.row, tile.col, batch)
+
+
+def _unfinished(cube: Cube, tile: Tile) -> list[int]:
+    return [batch for batch in range(len(cube.batches)) if not cube.has_receipt((tile.row, tile.col), batch)]
 
 
 def mosaic_spec(

@@ -33,9 +33,12 @@ def predict_plan(
     attrs: Mapping[str, Any] | None = None,
     *,
     made_from: Mapping[str, Any] | None = None,
+    day_identity: str = "",
     fresh: bool = False,
 ) -> Plan:
-    """Create the mosaic, or take up the one that an interrupted run left; list the tiles that are still to do.
+    """Create the mosaic, or take up the one that is there; list the tiles that are still to do.
+
+    One that an interrupted run left is gone on with, one that lacks later days is lengthened.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def predict_plan(
         Provenance, kept in the cube's attributes.
     made_from : mapping, optional
         What the fingerprint is of, in words.
+    day_identity : str
+        Identity of whatever determines a day of the mosaic, whichever days it has.
     fresh : bool
         Replace a mosaic of another fingerprint.
 
@@ -60,7 +65,8 @@ def predict_plan(
     from smdown.inference.opening import needs_of
 
     engine = engine_of(job, fingerprint)
-    done = _create(job, engine, fingerprint, {**engine.provenance, **(attrs or {})}, made_from or {}, fresh)
+    signed = {"made_from": made_from or {}, "day_identity": day_identity}
+    done = _create(job, engine, fingerprint, {**engine.provenance, **(attrs or {})}, signed, fresh)
     tiles = [t for t in job.grid.tiles(job.cells_per_tile) if (t.row, t.col) not in done]
     tasks = tuple(PredictTask(job, tile, fingerprint) for tile in tiles)
     return Plan("predict", tasks, run_predict, task_bytes(job, needs_of(job, engine)), len(done))
@@ -71,16 +77,16 @@ def _create(
     engine: Engine,
     fingerprint: str,
     attrs: Mapping[str, Any],
-    made_from: Mapping[str, Any],
+    signed: dict[str, Any],
     fresh: bool,
 ) -> set[tuple[int, int]]:
     """Create the cubes; return the tiles that are wholly written."""
     threshold = None if engine.applicability is None else engine.applicability.threshold
-    spec = replace(mosaic.mosaic_spec(job, fingerprint, attrs, threshold), made_from=made_from)
+    spec = replace(mosaic.mosaic_spec(job, fingerprint, attrs, threshold), **signed)
     cube = create_cube(job.mosaic_url, spec, resume=True, fresh=fresh)
     if job.members_url is None:
         return cube.done()
-    spec = replace(mosaic.members_spec(job, engine.ensemble.members, fingerprint, attrs), made_from=made_from)
+    spec = replace(mosaic.members_spec(job, engine.ensemble.members, fingerprint, attrs), **signed)
     return cube.done() & create_cube(job.members_url, spec, resume=True, fresh=fresh).done()
 
 
@@ -101,14 +107,13 @@ def predict_tile(task: PredictTask, engine: Engine) -> Receipt:
     cube = open_cube(job.mosaic_url)
     members = open_cube(job.members_url) if job.members_url else None
     predictor = TilePredictor(job, tile, engine)
+    cubes = [written for written in (members, cube) if written is not None]
     pixels = unmet = 0
-    for index, day in enumerate(job.days):
-        maps = predictor.day(np.datetime64(day, "ns"))
+    for index in mosaic.unfinished_days(cubes, tile):
+        maps = predictor.day(np.datetime64(job.days[index], "ns"))
         write_day(maps, job, index, cube, members, engine.ensemble.members)
         pixels += int(np.isfinite(maps.mean).any(axis=0).sum())
         unmet += maps.unmet
-    for written in (members, cube):
-        if written is not None:
-            written.commit(tile.row, tile.col)
+    mosaic.commit(cubes, tile)
     notes = (f"{task.key}: {unmet} coarse values could not be met; see flags",) if unmet else ()
     return Receipt(task.key, pixels=pixels, notes=notes)

@@ -70,8 +70,9 @@ def refuse_changed(project: Project, stages: Sequence[str]) -> None:
                 f"got {project.bundle_url}, which was trained with another configuration or input: {found}; {WAYS_OUT}"
             )
     if "predict" in stages:
+        day = project.day_identity if store.exists(project.bundle_url) else ""
         for url in filter(None, (project.mosaic_url, project.members_url)):
-            check_origin(url, of_mosaic(project))
+            check_origin(url, of_mosaic(project), day)
 
 
 def read_origin(project: Project) -> Record:

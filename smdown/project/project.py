@@ -200,6 +200,13 @@ class Project(Exports):
         prediction = self.config.prediction.model_dump(mode="json")
         return fingerprint(self.features_identity, self.bundle_digest, layers, prediction, self.config.mapped_days)
 
+    @property
+    def day_identity(self) -> str:
+        """Fingerprint of whatever determines a day of the map, whichever days are mapped."""
+        layers = {name: layer.model_dump(mode="json") for name, layer in self.config.layers.items()}
+        prediction = self.config.prediction.model_dump(mode="json", exclude={"days", "every"})
+        return fingerprint(self.features_identity, self.bundle_digest, layers, prediction)
+
     # -- what a run would do ---------------------------------------------------------------------------------------
 
     def plan(self, profile: Profile | None = None, *, calibrate: bool | None = None) -> planning.RunPlan:
@@ -340,7 +347,13 @@ class Project(Exports):
         if (tiles := origins.tiles_of(self, self.mosaic_url, self.members_url, pictures=True)) > 0:
             return self._execute(Plan("predict", (), inference.run_predict, 0, tiles), client, progress)
         made_from = origins.of_mosaic(self) | {"bundle": self.bundle_digest}
-        plan = inference.predict_plan(self.predict_job, self.mosaic_identity, made_from=made_from, fresh=self.fresh)
+        plan = inference.predict_plan(
+            self.predict_job,
+            self.mosaic_identity,
+            made_from=made_from,
+            day_identity=self.day_identity,
+            fresh=self.fresh,
+        )
         outcome = self._execute(plan, client, progress)
         if not outcome.failed:
             self.write_quicklooks()
@@ -382,7 +395,9 @@ class Project(Exports):
                     progress=lambda text, done, total: bar.update(done, total, text),
                 )
             origins.write_origin(self, baselines=True)
-        plan = inference.baselines_plan(self.predict_job, url, self.mosaic_identity, fresh=self.fresh)
+        plan = inference.baselines_plan(
+            self.predict_job, url, self.mosaic_identity, day_identity=self.day_identity, fresh=self.fresh
+        )
         return self._execute(plan, client, progress)
 
     def _sensitivity(self, bar: Bar) -> None:
