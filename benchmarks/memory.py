@@ -21,7 +21,7 @@ from benchmarks import machine, record
 from smdown.cubes import CubeSpec, Variable, create_cube
 from smdown.features import FeaturesConfig, build_spec, features_plan, task_bytes
 from smdown.grid import EASE2_M09, NestedGrid, RasterGrid, Window
-from smdown.runtime.execute import peak_bytes
+from smdown.runtime.attempt import peak_bytes
 
 BASE = NestedGrid(EASE2_M09, Window(344, 352, 876, 884), 300)
 CELLS_PER_TILE = 4

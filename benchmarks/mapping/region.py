@@ -1,0 +1,72 @@
+"""A synthetic region with its trained ensemble: the inputs of the measurements, made once and kept."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smdown import open_project
+from smdown.demo import project_of
+from smdown.grid import NestedGrid, Window
+from smdown.inference import PredictJob
+from smdown.project import Project
+from smdown.twin import make_twin
+
+DRIVERS = (
+    *("elevation", "slope", "sand", "clay", "organic", "ndvi", "ndwi_gao"),
+    *(f"precipitation_{n}d" for n in (1, 7, 30)),
+)
+"""Drivers that a user gets with a few lines of xarray, too."""
+DAYS = 3
+STAGES = ("ingest", "features", "train")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Extent of the region, in cells, and how long its record is."""
+
+    cells: tuple[int, int] = (8, 16)
+    days: int = 60
+
+
+def make_project(folder: Path, size: Size) -> Project:
+    """Return the project of the region, its ensemble trained a little; made once."""
+    inputs = folder / "inputs"
+    make_twin(inputs, size.cells, size.days, 40, 0, truth_every=10)
+    path = folder / "project.yaml"
+    text = yaml.safe_dump(_settings(inputs), sort_keys=False)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+    for stage in STAGES:
+        subprocess.run([sys.executable, "-m", "smdown.cli", stage, path, "--workdir", folder / "work"], check=True)
+    return open_project(path, workdir=str(folder / "work"))
+
+
+def _settings(inputs: Path) -> dict[str, Any]:
+    project = project_of(inputs)
+    project["features"]["drivers"] = [d for d in project["features"]["drivers"] if d["name"] in DRIVERS]
+    training = {"epochs": 4, "pixels_per_epoch": 100_000, "max_days": 10, "hold_out_stations": 0.2}
+    project["training"] |= training
+    project["prediction"] |= {"days": project["prediction"]["days"][-DAYS:], "members": False}
+    project["evaluation"] = {"baselines": False, "sensitivity": False}
+    return project
+
+
+def job_on(project: Project, cells: tuple[int, int], mosaic: str) -> PredictJob:
+    """Return the project's prediction of its upper left cells alone."""
+    whole = project.predict_job.grid
+    corner = whole.cells
+    part = Window(corner.y0, corner.y0 + cells[0], corner.x0, corner.x0 + cells[1])
+    return replace(
+        project.predict_job, grid=NestedGrid(whole.lattice, part, whole.ratio), mosaic_url=mosaic, members_url=None
+    )
+
+
+def from_sources(job: PredictJob) -> PredictJob:
+    """Return the same job, blind to the stored drivers: every tile resamples its own."""
+    return replace(job, spec=replace(job.spec, features_url=job.mosaic_url + ".none"))
