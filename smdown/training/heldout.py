@@ -201,8 +201,7 @@ def constrained_errors(held: dict[str, Held], block: int) -> dict[str, tuple[Hel
 
 def _anomalies(part: Held, key: Index) -> tuple[Held, Array]:
     """Return errors less their mean over all samples of one key; those that are alone are left out."""
-    _, group, count = np.unique(key, axis=0, return_inverse=True, return_counts=True)
-    group = group.reshape(-1)
+    _, group, count = np.unique(_codes(key), return_inverse=True, return_counts=True)
     errors = part.errors[..., 0]
     means = np.stack([np.bincount(group, row, minlength=len(count)) / count for row in errors])
     size = count[group]
@@ -214,13 +213,22 @@ def _anomalies(part: Held, key: Index) -> tuple[Held, Array]:
 def _stations(part: Held, held: dict[str, Held]) -> tuple[Held, Array]:
     """Return errors less that of the cell's mean on the same day, at whatever resolutions it was sampled."""
     cells = [other for label, other in held.items() if label in ("cell_mean", "cubic")]
-    if not cells:
+    if not cells or not len(part.target):
         return part.where(np.zeros(len(part.target), dtype=bool)), np.empty((len(part.mean), 0))
-    key = np.concatenate([np.column_stack([c.cell, c.day]) for c in cells])
+    codes = _codes(np.concatenate([np.column_stack([c.cell, c.day]) for c in (part, *cells)]))
+    own, theirs = codes[: len(part.target)], codes[len(part.target) :]
     errors = np.concatenate([c.errors[..., 0] for c in cells], axis=1)
-    names, group, count = np.unique(key, axis=0, return_inverse=True, return_counts=True)
-    means = np.stack([np.bincount(group.reshape(-1), row, minlength=len(count)) / count for row in errors])
-    place = {tuple(name): n for n, name in enumerate(names.tolist())}
-    at = np.array([place.get((y, x, d), -1) for (y, x), d in zip(part.cell.tolist(), part.day.tolist(), strict=True)])
-    keep = at >= 0
+    names, group, count = np.unique(theirs, return_inverse=True, return_counts=True)
+    means = np.stack([np.bincount(group, row, minlength=len(count)) / count for row in errors])
+    at = np.minimum(np.searchsorted(names, own), len(names) - 1)
+    keep = names[at] == own
     return part.where(keep), part.errors[:, keep, 0] - means[:, at[keep]]
+
+
+def _codes(key: Index) -> Index:
+    """Return one number for each different row: sorting numbers is far faster than sorting rows."""
+    codes = np.zeros(len(key), dtype=np.int64)
+    for column in key.T if len(key) else ():
+        low = column.min()
+        codes = codes * (column.max() - low + 1) + (column - low)
+    return codes
