@@ -86,7 +86,8 @@ class Peer:
             north, east = np.gradient(z, height, width)
             return np.hypot(north, east).astype(np.float32)
 
-        return elevation.copy(data=elevation.data.map_overlap(steepness, depth=1, boundary="nearest"))
+        found = elevation.data.map_overlap(steepness, depth=1, boundary="nearest", meta=np.empty((0, 0), np.float32))
+        return elevation.copy(data=found)
 
     def mean(self, day: str) -> xr.DataArray:
         """Return the ensemble's mean, ``(layer, y, x)``, lazily."""
@@ -100,8 +101,8 @@ class Peer:
             return self.predict(values[:count], values[count:])
 
         found = stack.map_overlap(
-            block, depth={0: 0, 1: radius, 2: radius}, boundary="nearest", trim=False, dtype=np.float32,
-            chunks=((len(layers),), *stack.chunks[1:]),
+            block, depth={0: 0, 1: radius, 2: radius}, boundary="nearest", trim=False,
+            chunks=((len(layers),), *stack.chunks[1:]), meta=np.empty((0, 0, 0), np.float32),
         )  # fmt: skip
         template = drivers.isel(feature=0, drop=True)
         return xr.DataArray(found, dims=("layer", "y", "x"), coords={"layer": layers, **template.coords})
