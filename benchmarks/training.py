@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -123,6 +124,7 @@ class Loading:
         times: dict[str, list[float]] = {name: [] for name in self.methods()}
         for _ in range(rounds):
             for name, method in self.methods().items():
+                print(f"  {name}", file=sys.stderr, flush=True)
                 start, seen = time.perf_counter(), 0
                 for batch in method():
                     seen += len(batch)

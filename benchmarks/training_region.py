@@ -89,8 +89,8 @@ def write_static(spec: FeatureSpec, ratio: int, rng: np.random.Generator) -> Non
 
 
 def context_of(spec: FeatureSpec, cells: Window, days: tuple[str, ...], out: str = "") -> TrainContext:
-    """Return what training is told."""
-    return TrainContext(spec, cells, LAYERS, days, spec.sources_url, None, out)
+    """Return what training is told; its map is of the finest drivers that there are."""
+    return TrainContext(spec, cells, LAYERS, days, spec.sources_url, None, out, map_ratio=180)
 
 
 @dataclass(frozen=True)
