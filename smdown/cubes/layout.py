@@ -95,19 +95,18 @@ class Variable:
         dtype = np.dtype(self.dtype)
         if self.scale is None:
             return np.ascontiguousarray(values, dtype=dtype)
-        counts = np.divide(values, self.scale, dtype=np.float64)
-        np.rint(counts, out=counts)
+        from smdown.kernels.packing import pack  # and Numba with it, which readers do not need
+
         info = np.iinfo(dtype)
         least, most = (info.min + 1, info.max) if dtype.kind == "i" else (info.min, info.max - 1)
-        missing = ~np.isfinite(counts)
-        np.copyto(counts, least, where=missing)
-        if counts.size and (counts.min() < least or counts.max() > most):
+        plain = np.ascontiguousarray(values)
+        plain = plain if plain.dtype.kind == "f" else plain.astype(np.float64)
+        packed = np.empty(plain.shape, dtype=dtype)
+        if not pack(plain.reshape(-1), self.scale, float(least), float(most), int(self.fill), packed.reshape(-1)):
             raise CubeError(
                 f"got values of {self.name} beyond what {self.dtype} with scale {self.scale} holds; "
                 "mask fills before writing, or store it as float32"
             )
-        packed = counts.astype(dtype)
-        np.copyto(packed, self.fill, where=missing)
         return packed
 
     def unpack(self, raw: npt.NDArray[Any]) -> npt.NDArray[Any]:

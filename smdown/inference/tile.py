@@ -147,9 +147,9 @@ class TilePredictor:
         self._compare(inner, valid, maps.dissimilarity[place], maps.flags[place])
         prediction = self.engine.ensemble.predict(fine, part, core, self.job.grid.ratio, origin)
         mean, std = self.engine.ensemble.combine(prediction)
-        if not np.isfinite(mean[:, valid]).all():
+        if (~np.isfinite(mean) & valid).any():
             raise BundleError(f"got values that are not finite from {self.job.bundle_url}; train the networks again")
-        mean = np.where(valid, mean, np.float32(np.nan))
+        mean[:, ~valid] = np.nan
         own_std = self.engine.ensemble.member_std(prediction) if len(maps.members) else None
         goal = coarse[(slice(None), *cells.relative_to(self.tile.cells).slices)]
         for n, layer in enumerate(self.job.layers):
@@ -157,7 +157,8 @@ class TilePredictor:
                 mean[n] = shifts.move(mean[n], n, None, cells, layer.bounds)
             field, unmet = self._constrain(layer, mean[n], goal[n])
             maps.mean[n][place] = field
-            maps.std[n][place] = np.where(np.isfinite(field), std[n], np.nan)
+            maps.std[n][place] = std[n]
+            maps.std[n][place][np.isnan(field)] = np.nan
             maps.unmet += int(unmet.sum())
             maps.flags[place][self._per_pixel(unmet)] |= np.uint8(Flag.MEAN_NOT_MET)
             for m in range(len(maps.members)):
@@ -197,7 +198,8 @@ class TilePredictor:
         """Say how far the drivers lie from those of the training, and flag what lies beyond them."""
         known = self.engine.applicability
         if known is not None:
-            out[...] = np.where(valid, np.minimum(known.index(fine), np.float32(FARTHEST)), np.float32(np.nan))
+            np.minimum(known.index(fine), np.float32(FARTHEST), out=out)
+            out[~valid] = np.nan
             flags[out > known.threshold] |= np.uint8(Flag.EXTRAPOLATED)
 
     def _constrain(self, layer: LayerJob, mean: Field, coarse: Field) -> tuple[Field, npt.NDArray[np.bool_]]:
@@ -213,7 +215,7 @@ class TilePredictor:
                 shared = np.where(np.isfinite(known), known, shared)
             wide = self._per_pixel(shared)
             for std in (maps.std[n], *maps.members_std[:, n]):
-                np.hypot(std, wide, out=std)
+                np.sqrt(std * std + wide * wide, out=std)
                 np.minimum(std, np.float32(32000 * layer.scale), out=std)
 
     def _per_pixel(self, cells: npt.NDArray[_Value]) -> npt.NDArray[_Value]:

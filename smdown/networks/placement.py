@@ -95,25 +95,26 @@ def interpolate(state: Tensor, place: Placement) -> Tensor:
     Returns
     -------
     Tensor
-        ``(batch, channel, y, x)``.
+        ``(batch, channel, y, x)``, channels last in memory: neighbours are taken whole.
     """
-    state = state.to(place.y_weight.dtype)  # mixed precision hands down fewer bits than places have
+    last = state.to(place.y_weight.dtype).permute(0, 2, 3, 1).contiguous()  # mixed precision hands down fewer bits
     rows = torch.lerp(
-        _taken(state, 2, place.y_index),
-        _taken(state, 2, place.y_index + 1),
-        place.y_weight.unsqueeze(-1) if place.y_weight.dim() == 1 else place.y_weight[:, None, :, None],
+        _taken(last, 1, place.y_index),
+        _taken(last, 1, place.y_index + 1),
+        place.y_weight[:, None, None] if place.y_weight.dim() == 1 else place.y_weight[:, :, None, None],
     )
-    return torch.lerp(
-        _taken(rows, 3, place.x_index),
-        _taken(rows, 3, place.x_index + 1),
-        place.x_weight if place.x_weight.dim() == 1 else place.x_weight[:, None, None, :],
+    pixels = torch.lerp(
+        _taken(rows, 2, place.x_index),
+        _taken(rows, 2, place.x_index + 1),
+        place.x_weight[:, None] if place.x_weight.dim() == 1 else place.x_weight[:, None, :, None],
     )
+    return pixels.permute(0, 3, 1, 2)
 
 
 def _taken(values: Tensor, axis: int, index: Tensor) -> Tensor:
-    """Return rows (axis 2) or columns (axis 3) of ``(batch, channel, y, x)``, of each sample its own if need be."""
+    """Return rows (axis 1) or columns (axis 2) of ``(batch, y, x, channel)``, of each sample its own if need be."""
     if index.dim() == 1:
         return values.index_select(axis, index)
     shape = list(values.shape)
     shape[axis] = index.shape[1]
-    return values.gather(axis, (index[:, None, :, None] if axis == 2 else index[:, None, None, :]).expand(shape))
+    return values.gather(axis, (index[:, :, None, None] if axis == 1 else index[:, None, :, None]).expand(shape))

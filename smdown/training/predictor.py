@@ -11,13 +11,14 @@ from torch import Tensor
 
 from smdown.errors import BundleError
 from smdown.grid import Window
+from smdown.kernels.blend import blend
+from smdown.kernels.standard import standardise
 from smdown.networks import Network
 from smdown.networks.base import crop
 from smdown.networks.placement import placement
 from smdown.training.bundle import Bundle
 from smdown.training.context import Field
-from smdown.training.stacking import mixture
-from smdown.training.standardise import Scaler
+from smdown.training.standardise import CLIP, Scaler
 
 TILE = 100
 """Side of the windows that go through a network at once; what they need then stays in the processor's cache."""
@@ -110,14 +111,15 @@ class Predictor:
         states = self._encode(sequence)
         shape = (len(self.networks), len(self.card.layers), *core.shape)
         mean, variance = torch.empty(shape), torch.empty(shape)
+        centre, std = self.target.mean.view(-1, 1, 1), self.target.std.view(-1, 1, 1)
         for part in _parts(core.shape):
             block = self._standardised(drivers, part)
             place = self._place(part.shift(core.y0, core.x0), ratio, sequence_origin, states)
             ys, xs = part.slices
             for n, (name, network) in enumerate(self.networks.items()):
                 mu, log_variance = network.decode(crop(block, self.radius - network.radius), states.get(name), place)
-                mean[n, :, ys, xs] = self._restored(mu)[0]
-                variance[n, :, ys, xs] = (log_variance.exp() * self.target.std.view(1, -1, 1, 1) ** 2)[0]
+                mean[n, :, ys, xs] = torch.addcmul(centre, mu[0], std)
+                variance[n, :, ys, xs] = log_variance[0].exp().mul_(std**2)
         return Prediction(mean.numpy(), variance.numpy(), self.members, tuple(y.name for y in self.card.layers))
 
     def _check(self, fine: Field, sequence: Field | None, core: Window) -> None:
@@ -142,16 +144,17 @@ class Predictor:
     def _standardised(self, drivers: Tensor, part: Window) -> Tensor:
         """Return the drivers of a part and its surroundings, ``(1, feature, y, x)`` with features last in memory."""
         whole = Window(part.y0, part.y1 + 2 * self.radius, part.x0, part.x1 + 2 * self.radius)
-        block = drivers[(slice(None), *whole.slices)][None].to(self.device)
-        return self.fine.forward(block.contiguous(memory_format=torch.channels_last), 1)
+        block = drivers[(slice(None), *whole.slices)]
+        if self.device.type != "cpu":
+            return self.fine.forward(block[None].to(self.device).contiguous(memory_format=torch.channels_last), 1)
+        out = np.empty((*whole.shape, len(block)), np.float32)
+        standardise(block.numpy(), self.fine.mean.numpy(), (1 / self.fine.std).numpy(), np.float32(CLIP), out)
+        return torch.from_numpy(out).permute(2, 0, 1)[None]
 
     def _place(self, part: Window, ratio: int, origin: tuple[int, int], states: dict[str, Tensor]):  # type: ignore[no-untyped-def]  # noqa: ANN202
         if not states or self.card.sequence is None:
             return None
         return placement(part, ratio, origin, self.card.sequence.ratio).to(self.device)
-
-    def _restored(self, mean: Tensor) -> Tensor:
-        return mean * self.target.std.view(1, -1, 1, 1) + self.target.mean.view(1, -1, 1, 1)
 
 
 def _parts(shape: tuple[int, int]) -> Iterator[Window]:
@@ -181,9 +184,9 @@ def combine(
     """
     mean, std = np.empty(prediction.mean.shape[1:], np.float32), np.empty(prediction.mean.shape[1:], np.float32)
     for n, layer in enumerate(prediction.layers):
-        share = np.array([weights[layer][name] for name in prediction.members], dtype=np.float32)[:, None, None]
-        mean[n], variance = mixture(prediction.mean[:, n], prediction.variance[:, n], share)
-        std[n] = np.sqrt(variance * np.float32(variance_scale[layer]))
+        share = np.array([weights[layer][name] for name in prediction.members], dtype=np.float32)
+        scale = np.float32(variance_scale[layer])
+        blend(prediction.mean[:, n], prediction.variance[:, n], share, scale, mean[n], std[n])
     return mean, std
 
 
