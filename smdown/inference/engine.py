@@ -80,8 +80,8 @@ class Applicability(Protocol):
     threshold: float
     """Index beyond which a value rests on extrapolation."""
 
-    def index(self, fine: Field) -> Field:
-        """Return the dissimilarity index ``(y, x)`` of drivers ``(feature, y, x)``."""
+    def index(self, fine: Field, margin: int = 0) -> Field:
+        """Return the dissimilarity index ``(y, x)`` of drivers ``(feature, y, x)``, `margin` pixels around left out."""
         ...
 
 

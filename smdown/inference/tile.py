@@ -144,7 +144,7 @@ class TilePredictor:
         valid = self._flag_drivers(inner, part, origin, core, maps.flags[place])
         if not valid.any():
             return
-        self._compare(inner, valid, maps.dissimilarity[place], maps.flags[place])
+        self._compare(fine, valid, maps.dissimilarity[place], maps.flags[place])
         prediction = self.engine.ensemble.predict(fine, part, core, self.job.grid.ratio, origin)
         mean, std = self.engine.ensemble.combine(prediction)
         if (~np.isfinite(mean) & valid).any():
@@ -198,7 +198,7 @@ class TilePredictor:
         """Say how far the drivers lie from those of the training, and flag what lies beyond them."""
         known = self.engine.applicability
         if known is not None:
-            np.minimum(known.index(fine), np.float32(FARTHEST), out=out)
+            np.minimum(known.index(fine, self.engine.ensemble.radius), np.float32(FARTHEST), out=out)
             out[~valid] = np.nan
             flags[out > known.threshold] |= np.uint8(Flag.EXTRAPOLATED)
 

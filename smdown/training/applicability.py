@@ -21,6 +21,7 @@ import torch
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
+from smdown.kernels.nearest import nearest_distance
 from smdown.networks import Network
 from smdown.networks.base import crop
 from smdown.training.card import ApplicabilityCard
@@ -147,26 +148,21 @@ class Applicability:
 
     def __init__(self, card: ApplicabilityCard, mean: Tensor, std: Tensor) -> None:
         self.threshold = card.threshold
-        weights = torch.tensor(card.weights, dtype=torch.float32)
-        self._mean, self._factor = mean.cpu(), weights / std.cpu() / card.scale
-        self._centres = torch.tensor(card.centres, dtype=torch.float32) / card.scale
-        self._own = (self._centres**2).sum(dim=1)
+        weights = np.array(card.weights, dtype=np.float32)
+        self._mean = mean.cpu().numpy()
+        self._factor = weights / std.cpu().numpy() / np.float32(card.scale)
+        self._centres = np.array(card.centres, dtype=np.float32) / np.float32(card.scale)
 
-    @torch.inference_mode()
-    def index(self, fine: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def index(self, fine: npt.NDArray[np.float32], margin: int = 0) -> npt.NDArray[np.float32]:
         """Return the dissimilarity index ``(y, x)`` of drivers ``(feature, y, x)`` in their own units.
 
-        A missing driver counts as its mean, as it does for the networks.
+        A missing driver counts as its mean, as it does for the networks; `margin` pixels on every side are left out.
         """
-        shape = fine.shape[1:]
-        out = np.empty(shape, dtype=np.float32)
-        for y in range(0, shape[0], _ROWS_AT_ONCE):
-            rows = torch.from_numpy(np.ascontiguousarray(fine[:, y : y + _ROWS_AT_ONCE])).flatten(1).T
-            x = ((rows - self._mean) * self._factor).nan_to_num_(0.0).clamp_(-_FARTHEST, _FARTHEST)
-            square = torch.addmm(self._own, x, self._centres.T, alpha=-2.0).amin(dim=1) + (x * x).sum(dim=1)
-            out[y : y + _ROWS_AT_ONCE] = square.clamp_(min=0.0).sqrt_().view(-1, shape[1]).numpy()
+        out = np.empty((fine.shape[1] - 2 * margin, fine.shape[2] - 2 * margin), dtype=np.float32)
+        fine = np.ascontiguousarray(fine, dtype=np.float32)
+        far = np.float32(_FARTHEST)
+        nearest_distance(fine, margin, margin, self._mean, self._factor, far, self._centres, out)
         return out
 
 
-_ROWS_AT_ONCE = 16
 _FARTHEST = 1e3

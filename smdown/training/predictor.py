@@ -144,11 +144,12 @@ class Predictor:
     def _standardised(self, drivers: Tensor, part: Window) -> Tensor:
         """Return the drivers of a part and its surroundings, ``(1, feature, y, x)`` with features last in memory."""
         whole = Window(part.y0, part.y1 + 2 * self.radius, part.x0, part.x1 + 2 * self.radius)
-        block = drivers[(slice(None), *whole.slices)]
         if self.device.type != "cpu":
-            return self.fine.forward(block[None].to(self.device).contiguous(memory_format=torch.channels_last), 1)
-        out = np.empty((*whole.shape, len(block)), np.float32)
-        standardise(block.numpy(), self.fine.mean.numpy(), (1 / self.fine.std).numpy(), np.float32(CLIP), out)
+            block = drivers[(slice(None), *whole.slices)][None].to(self.device)
+            return self.fine.forward(block.contiguous(memory_format=torch.channels_last), 1)
+        mean, factor = self.fine.mean.numpy(), (1 / self.fine.std).numpy()
+        out = np.empty((*whole.shape, len(drivers)), np.float32)
+        standardise(drivers.numpy(), whole.y0, whole.x0, mean, factor, np.float32(CLIP), out)
         return torch.from_numpy(out).permute(2, 0, 1)[None]
 
     def _place(self, part: Window, ratio: int, origin: tuple[int, int], states: dict[str, Tensor]):  # type: ignore[no-untyped-def]  # noqa: ANN202

@@ -163,8 +163,10 @@ class Far:
 
     threshold = 0.9
 
-    def index(self, fine):
-        return fine[NAMES.index("sand")] * 40.0 * (fine[NAMES.index("sand")] > 0.5)
+    def index(self, fine, margin=0):
+        inner = slice(margin, -margin or None)
+        sand = fine[NAMES.index("sand"), inner, inner]
+        return sand * 40.0 * (sand > 0.5)
 
 
 def test_what_lies_beyond_the_training_is_said(tmp_path, run):

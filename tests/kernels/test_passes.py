@@ -6,8 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial import cKDTree
 
 from smdown.kernels.blend import blend
+from smdown.kernels.nearest import nearest_distance
 from smdown.kernels.packing import pack
 from smdown.kernels.standard import standardise
 from smdown.training.stacking import mixture
@@ -35,9 +37,9 @@ def test_counts_are_those_of_plain_rounding(values, dtype):
 @given(arrays(np.float32, (3, 5, 4), elements=st.floats(-100, 100, width=32) | st.sampled_from(SPECIAL)))
 def test_drivers_are_standardised_as_in_training(fine):
     scaler = Scaler.of([1.0, -2.0, 0.3], [0.7, 3.0, 0.01])
-    wanted = scaler.forward(torch.from_numpy(fine.copy())[None], 1)[0].permute(1, 2, 0).numpy()
-    out = np.empty((5, 4, 3), np.float32)
-    standardise(fine, scaler.mean.numpy(), (1 / scaler.std).numpy(), np.float32(CLIP), out)
+    wanted = scaler.forward(torch.from_numpy(fine.copy())[None], 1)[0].permute(1, 2, 0).numpy()[1:, 2:]
+    out = np.empty((4, 2, 3), np.float32)
+    standardise(fine, 1, 2, scaler.mean.numpy(), (1 / scaler.std).numpy(), np.float32(CLIP), out)
     np.testing.assert_array_equal(out, wanted)
 
 
@@ -51,3 +53,17 @@ def test_a_blend_is_the_mixture(seed, count):
     mu, var = mixture(mean.astype(float), variance.astype(float), weights[:, None, None].astype(float))
     np.testing.assert_allclose(out[0], mu, rtol=1e-5)
     assert out[1] == pytest.approx(np.sqrt(1.7 * np.asarray(var)), rel=1e-5)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 70))
+def test_distances_are_those_of_a_tree(seed, count, centres):
+    rng = np.random.default_rng(seed)
+    fine, mean = rng.normal(3, 2, (count, 5, 7)).astype(np.float32), rng.normal(3, 1, count).astype(np.float32)
+    factor, places = rng.uniform(0.1, 2, count).astype(np.float32), rng.normal(0, 1, (centres, count))
+    fine[rng.random(fine.shape) < 0.1] = np.nan
+    fine[rng.random(fine.shape) < 0.02] = np.inf
+    out = np.empty((5, 7), np.float32)
+    nearest_distance(fine, 0, 0, mean, factor, np.float32(50), places.astype(np.float32), out)
+    rows = np.moveaxis((fine.astype(float) - mean[:, None, None]) * factor[:, None, None], 0, -1).reshape(-1, count)
+    rows = np.clip(np.nan_to_num(rows, nan=0.0, posinf=50), -50, 50)
+    np.testing.assert_allclose(out.ravel(), cKDTree(places).query(rows)[0], rtol=1e-4, atol=1e-4)
