@@ -258,8 +258,8 @@ def main() -> None:
         jobs = {
             "throughput": lambda: bench.throughput(half),
             "peer": bench.beside_peer,
-            "constraints": lambda: bench.constraints(half),
-            "workers": lambda: bench.workers(size.cells),
+            "constraints": lambda: bench.constraints((half[0] // 2, half[1])),
+            "workers": lambda: bench.workers(half),
             "memory": lambda: bench.memory(size.cells),
         }
         rows = []
