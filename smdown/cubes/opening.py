@@ -42,6 +42,8 @@ def open_cube(url: str, *, complete: bool = False) -> Cube:
             manifest.check_root(url)
         cube = None if own is None else _cube_from(url, group, own)
     except Exception as error:
+        if store.is_empty(url):  # a writer died before it had written anything
+            raise CubeError(f"got {url}, where there is no cube; run the stage that makes it first") from error
         problem = " ".join(str(error).split())
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             raise CubeError(f"got {url}, which cannot be reached ({problem}); check its rights or the line") from error

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import pickle
 import shutil
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -264,6 +265,12 @@ def test_a_tile_without_receipt_is_missing_and_not_done(url, field):
 def test_no_cube_is_a_clear_error(url):
     with pytest.raises(CubeError, match="there is no cube"):
         open_cube(url)
+    left = Path(url) / f"zarr.{uuid.uuid4().hex}.partial"
+    left.parent.mkdir()
+    left.touch()  # all that a writer left that was killed while it wrote its first object
+    with pytest.raises(CubeError, match="there is no cube"):
+        open_cube(url)
+    assert create_cube(url, SPEC, resume=True).done() == set()
 
 
 def test_every_flipped_bit_in_a_shard_is_an_error_and_never_another_value(url, field):
