@@ -15,7 +15,8 @@ from smdown.evaluation.consistency import Seams, seams_of
 from smdown.grid import Window
 from smdown.inference import PredictJob, predict_plan
 from smdown.networks.base import crop
-from smdown.networks.placement import placement
+from smdown.networks.placement import Banded, placement
+from smdown.plan import Plan
 from smdown.runtime import execute, open_progress
 from smdown.runtime.execute import Outcome
 from smdown.training import Bundle, Predictor
@@ -24,19 +25,34 @@ SIDES = (100, 128, 200, 300)
 """Windows that the bare networks are given at once; the fastest counts."""
 
 
-def mapped(job: PredictJob, client: Client | None = None) -> Outcome:
-    """Write the whole mosaic of a job anew; everything counts but the plan."""
+def cleared(job: PredictJob) -> None:
+    """Remove the mosaic of a job."""
     shutil.rmtree(job.mosaic_url, ignore_errors=True)
-    outcome = execute(predict_plan(job, "benchmark"), client, open_progress(quiet=True))
+
+
+def planned(job: PredictJob) -> Plan:
+    """Return the plan of a job's mosaic."""
+    return predict_plan(job, "benchmark")
+
+
+def executed(plan: Plan, client: Client | None = None) -> Outcome:
+    """Run a plan to its end."""
+    outcome = execute(plan, client, open_progress(quiet=True))
     if outcome.failed:
         raise RuntimeError(next(iter(outcome.failed.values())))
     return outcome
+
+
+def mapped(job: PredictJob, client: Client | None = None) -> Outcome:
+    """Write the whole mosaic of a job, which is not there."""
+    return executed(planned(job), client)
 
 
 def map_rate(job: PredictJob) -> Callable[[], float]:
     """Return what writes the mosaic in this process and says how many Mpx/s that was."""
 
     def run() -> float:
+        cleared(job)
         start = time.perf_counter()
         outcome = mapped(job)
         return outcome.pixels / 1e6 / (time.perf_counter() - start)
@@ -61,7 +77,7 @@ def bare_rate(bundle_url: str, ratio: int, cells: int, side: int) -> Callable[[]
     if card.sequence is not None:
         wide = card.sequence.ratio * cells + 2
         series = torch.randn((1, card.sequence.days, len(card.sequence.drivers), wide, wide), generator=generator)
-        places = [placement(part, ratio, (-1, -1), card.sequence.ratio) for part in parts]
+        places = [Banded.of(placement(part, ratio, (-1, -1), card.sequence.ratio)) for part in parts]
     out = torch.empty((2, len(predictor.networks), len(card.layers), side, side))
 
     @torch.inference_mode()

@@ -8,13 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from smdown import open_project
 from smdown.demo import project_of
 from smdown.grid import NestedGrid, Window
 from smdown.inference import PredictJob
+from smdown.networks.build import build_network
+from smdown.networks.config import CNNConfig
 from smdown.project import Project
+from smdown.training import Bundle
 from smdown.twin import make_twin
 
 DRIVERS = (
@@ -22,7 +26,7 @@ DRIVERS = (
     *(f"precipitation_{n}d" for n in (1, 7, 30)),
 )
 """Drivers that a user gets with a few lines of xarray, too."""
-DAYS = 3
+DAYS = 6
 STAGES = ("ingest", "features", "train")
 
 
@@ -55,6 +59,19 @@ def _settings(inputs: Path) -> dict[str, Any]:
     project["prediction"] |= {"days": project["prediction"]["days"][-DAYS:], "members": False}
     project["evaluation"] = {"baselines": False, "sensitivity": False}
     return project
+
+
+def with_larger_cnn(bundle_url: str, folder: Path) -> str:
+    """Return a bundle like another whose CNN has 32 channels and six convolutions; its weights were not trained."""
+    bundle = Bundle.load(bundle_url)
+    card, config = bundle.card, CNNConfig(channels=32, depth=6)
+    torch.manual_seed(0)
+    n_sequence = len(card.sequence.drivers) if card.sequence else 0
+    network = build_network(config, len(card.drivers), n_sequence, len(card.layers)).eval()
+    card = card.model_copy(update={"networks": card.networks | {"cnn": config}})
+    made = replace(bundle, card=card, networks=bundle.networks | {"cnn": network})
+    made.save(str(folder / "larger_cnn"))
+    return str(folder / "larger_cnn")
 
 
 def job_on(project: Project, cells: tuple[int, int], mosaic: str) -> PredictJob:

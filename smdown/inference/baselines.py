@@ -58,9 +58,9 @@ class TabularEnsemble:
         """Return the first baseline: they are not joined."""
         return prediction.mean[0], np.sqrt(prediction.variance[0])
 
-    def member_std(self, prediction: Prediction) -> Field:
-        """Return the standard deviation of every baseline, the same everywhere."""
-        return np.sqrt(prediction.variance)
+    def alone(self, prediction: Prediction) -> tuple[Field, Field]:
+        """Return mean and standard deviation of every baseline; the latter is the same everywhere."""
+        return prediction.mean, np.sqrt(prediction.variance)
 
 
 def open_baselines(job: PredictJob) -> Engine:

@@ -34,20 +34,6 @@ class Drivers(Protocol):
         ...
 
 
-class Members(Protocol):
-    """Means and variances of every network: ``(member, layer, y, x)``, float32, physical units."""
-
-    @property
-    def mean(self) -> Field:
-        """Mean of each."""
-        ...
-
-    @property
-    def variance(self) -> Field:
-        """Variance of each."""
-        ...
-
-
 class Ensemble(Protocol):
     """The part of a trained ensemble that prediction uses."""
 
@@ -61,7 +47,7 @@ class Ensemble(Protocol):
         """Names of the networks."""
         ...
 
-    def predict(self, fine: Field, sequence: Field, core: Window, ratio: int, origin: tuple[int, int]) -> Members:
+    def predict(self, fine: Field, sequence: Field, core: Window, ratio: int, origin: tuple[int, int]) -> Any:
         """Predict the pixels of `core` from drivers on `core` grown by `radius`; missing ones are imputed."""
         ...
 
@@ -69,8 +55,8 @@ class Ensemble(Protocol):
         """Return mean and standard deviation of the ensemble, each ``(layer, y, x)``."""
         ...
 
-    def member_std(self, prediction: Any) -> Field:
-        """Return the standard deviation of every network, ``(member, layer, y, x)``."""
+    def alone(self, prediction: Any) -> tuple[Field, Field]:
+        """Return mean and standard deviation of every network, ``(member, layer, y, x)``."""
         ...
 
 

@@ -13,9 +13,9 @@ from smdown.inference.engine import Engine, Field
 from smdown.inference.job import PredictJob
 from smdown.inference.memory import Needs
 from smdown.inference.smooth import RING
-from smdown.training import Bundle, Prediction, Predictor, combine
+from smdown.training import Bundle, Prediction, Predictor
 from smdown.training.applicability import Applicability
-from smdown.training.predictor import member_std
+from smdown.training.predictor import Joined, member_std, mixture
 
 
 class TrainedEnsemble:
@@ -24,15 +24,18 @@ class TrainedEnsemble:
     Their variance is that of a map that agrees with the coarse product, or of one that does not, as the job has it.
     """
 
-    def __init__(self, bundle: Bundle, layers: tuple[str, ...], threads: int, *, constrained: bool = True) -> None:
-        self._card = card = bundle.card
-        self._scales = card.variance_scale if constrained else card.unconstrained_scale or card.variance_scale
-        self._member_scales = {y: dict.fromkeys(card.networks, s) for y, s in self._scales.items()}
+    def __init__(
+        self, bundle: Bundle, layers: tuple[str, ...], threads: int, *, constrained: bool = True, keep: bool = True
+    ) -> None:
+        card = bundle.card
+        scales = card.variance_scale if constrained else card.unconstrained_scale or card.variance_scale
+        self._member_scales = {y: dict.fromkeys(card.networks, s) for y, s in scales.items()}
         if constrained:
             self._member_scales |= card.member_scale
         self._predictor = Predictor(bundle, threads)
-        known = [layer.name for layer in bundle.card.layers]
-        self._places = [known.index(name) for name in layers]
+        self._mixture = mixture(card, layers, scales)
+        self._layers = layers
+        self._keep = keep
 
     @property
     def radius(self) -> int:
@@ -44,22 +47,22 @@ class TrainedEnsemble:
         """Names of the networks."""
         return self._predictor.members
 
-    def predict(self, fine: Field, sequence: Field, core: Window, ratio: int, origin: tuple[int, int]) -> Prediction:
-        """Predict the pixels of `core`; see :meth:`smdown.training.Predictor.predict`."""
+    def predict(self, fine: Field, sequence: Field, core: Window, ratio: int, origin: tuple[int, int]) -> Joined:
+        """Predict the pixels of `core`; see :meth:`smdown.training.Predictor.join`."""
         series = sequence if sequence.size else None
-        found = self._predictor.predict(fine, series, core, ratio, origin)
-        names = tuple(found.layers[n] for n in self._places)
-        if names == found.layers:
-            return found
-        return Prediction(found.mean[:, self._places], found.variance[:, self._places], found.members, names)
+        return self._predictor.join(fine, series, core, ratio, origin, self._mixture, keep=self._keep)
 
-    def combine(self, prediction: Prediction) -> tuple[Field, Field]:
+    def combine(self, prediction: Joined) -> tuple[Field, Field]:
         """Return mean and standard deviation of the ensemble, each ``(layer, y, x)``."""
-        return combine(prediction, self._card.weights, self._scales)
+        return prediction.mean, prediction.std
 
-    def member_std(self, prediction: Prediction) -> Field:
-        """Return the standard deviation of every network, ``(member, layer, y, x)``."""
-        return member_std(prediction, self._member_scales)
+    def alone(self, prediction: Joined) -> tuple[Field, Field]:
+        """Return mean and standard deviation of every network, ``(member, layer, y, x)``."""
+        found = prediction.alone
+        assert found is not None
+        places = list(self._mixture.places)
+        own = Prediction(found.mean[:, places], found.variance[:, places], found.members, self._layers)
+        return own.mean, member_std(own, self._member_scales)
 
 
 def open_engine(job: PredictJob) -> Engine:
@@ -78,7 +81,11 @@ def open_engine(job: PredictJob) -> Engine:
     return Engine(
         drivers=get_loader(spec),
         ensemble=TrainedEnsemble(
-            bundle, tuple(layer.name for layer in job.layers), job.threads, constrained=job.constraint != "none"
+            bundle,
+            tuple(layer.name for layer in job.layers),
+            job.threads,
+            constrained=job.constraint != "none",
+            keep=job.members_url is not None,
         ),
         names=tuple(spec.names),
         static_names=tuple(spec.static_names),

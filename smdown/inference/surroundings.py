@@ -78,7 +78,7 @@ class Surroundings:
                 valid &= np.isfinite(values)
         prediction = self.engine.ensemble.predict(fine, sequence, self.core, self.grid.ratio, origin)
         mean, _ = self.engine.ensemble.combine(prediction)
-        kept = prediction.mean if self.job.members_url else prediction.mean[:0]
+        kept = self.engine.ensemble.alone(prediction)[0] if self.job.members_url else mean[None][:0]
         coarse = self._coarse(day)
         nodes = np.stack([self._nodes(n, field, valid, coarse) for n, field in enumerate(mean)])
         members = np.empty((len(kept), *nodes.shape))

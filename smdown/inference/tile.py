@@ -150,7 +150,7 @@ class TilePredictor:
         if (~np.isfinite(mean) & valid).any():
             raise BundleError(f"got values that are not finite from {self.job.bundle_url}; train the networks again")
         mean[:, ~valid] = np.nan
-        own_std = self.engine.ensemble.member_std(prediction) if len(maps.members) else None
+        own, own_std = self.engine.ensemble.alone(prediction) if len(maps.members) else (maps.members, maps.members_std)
         goal = coarse[(slice(None), *cells.relative_to(self.tile.cells).slices)]
         for n, layer in enumerate(self.job.layers):
             if shifts is not None:
@@ -162,13 +162,12 @@ class TilePredictor:
             maps.unmet += int(unmet.sum())
             maps.flags[place][self._per_pixel(unmet)] |= np.uint8(Flag.MEAN_NOT_MET)
             for m in range(len(maps.members)):
-                member = np.where(valid, prediction.mean[m, n], np.nan)
+                member = np.where(valid, own[m, n], np.nan)
                 if shifts is not None:
                     member = shifts.move(member, n, m, cells, layer.bounds)
                 alone = self._constrain(layer, member, goal[n])[0]
                 maps.members[m, n][place] = alone
-                if own_std is not None:
-                    maps.members_std[m, n][place] = np.where(np.isfinite(alone), own_std[m, n], np.nan)
+                maps.members_std[m, n][place] = np.where(np.isfinite(alone), own_std[m, n], np.nan)
 
     def _sequence_part(self, cells: Window, sequence: Field) -> tuple[Field, tuple[int, int]]:
         """Return the part of the tile's sequence that serves some of its cells, and the index of its first pixel."""

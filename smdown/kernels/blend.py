@@ -1,4 +1,4 @@
-"""Mean and standard deviation of a mixture of Gaussian maps, in one pass over the pixels."""
+"""What networks say, in physical units, and their mixture: each in one pass over the pixels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,73 @@ import numpy.typing as npt
 from smdown.kernels.compile import compiled
 
 F32 = npt.NDArray[np.float32]
+_LOG2_E = np.float32(1.4426950408889634)
+_LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)  # their sum is ln 2
+_HALF = np.float32(0.5)
+
+
+@compiled
+def exponential(values: F32, whole: npt.NDArray[np.int32]) -> None:
+    """Turn values between -80 and 80 into their exponentials, to 2e-7 of each, in wide instructions.
+
+    ``exp(x) = 2^n exp(r)`` with ``|r| <= ln(2) / 2``, whose polynomial is that of Cephes (Moshier 1992).
+
+    Parameters
+    ----------
+    values : ndarray
+        float32, ``(n,)``, contiguous.
+    whole : ndarray
+        int32, ``(n,)``, overwritten.
+    """
+    for i in range(values.size):
+        n = np.floor(values[i] * _LOG2_E + _HALF)
+        r = (values[i] - n * _LN2_HIGH) - n * _LN2_LOW
+        p = np.float32(1.9875691500e-4) * r + np.float32(1.3981999507e-3)
+        p = p * r + np.float32(8.3334519073e-3)
+        p = p * r + np.float32(4.1665795894e-2)
+        p = p * r + np.float32(1.6666665459e-1)
+        p = p * r + np.float32(5.0000001201e-1)
+        values[i] = p * r * r + r + np.float32(1)
+        whole[i] = (np.int32(n) + np.int32(127)) << 23
+    powers = whole.view(np.float32)
+    for i in range(values.size):
+        values[i] *= powers[i]
+
+
+@compiled
+def physical(
+    hidden: F32, linear: F32, extra: F32, limits: tuple[float, float], centre: F32, std: F32, mean: F32, variance: F32
+) -> None:
+    """Add up the terms of a network's mean, bound its log-variance, and fill both in physical units.
+
+    Parameters
+    ----------
+    hidden : ndarray
+        float32 ``(pixel, 2 layer)``: a part of the means, and the log-variances.
+    linear, extra : ndarray
+        float32 ``(pixel, layer)``: the other parts of the means; `extra` may have no pixels.
+    limits : (float, float)
+        Least and largest log-variance.
+    centre, std : ndarray
+        float32 ``(layer,)``: mean and standard deviation of the layers.
+    mean, variance : ndarray
+        float32 ``(layer, pixel)``, filled.
+    """
+    layers, count = mean.shape
+    low, high = np.float32(limits[0]), np.float32(limits[1])
+    whole = np.empty(count, np.int32)
+    for k in range(layers):
+        for j in range(count):
+            mean[k, j] = hidden[j, k] + linear[j, k]
+            variance[k, j] = min(max(hidden[j, layers + k], low), high)
+        if extra.size:
+            for j in range(count):
+                mean[k, j] += extra[j, k]
+        exponential(variance[k], whole)
+        square = std[k] * std[k]
+        for j in range(count):
+            mean[k, j] = centre[k] + mean[k, j] * std[k]
+            variance[k, j] *= square
 
 
 @compiled

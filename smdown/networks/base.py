@@ -7,9 +7,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from smdown.networks.placement import Placement
+from smdown.networks.placement import Place, Placement
 
 LOG_VARIANCE_RANGE = (-8.0, 4.0)
+
+Terms = tuple[Tensor, Tensor, Tensor | None]
+"""Mean and log-variance that the hidden units give ``(batch, y, x, 2 layer)``, and two parts of the mean
+``(batch, y, x, layer)``: that which is linear in the drivers, and that of a sequence if there is any."""
 
 
 class Network(nn.Module):
@@ -26,9 +30,19 @@ class Network(nn.Module):
         del sequence
         return None
 
-    def decode(self, fine: Tensor, state: Tensor | None, place: Placement | None) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance ``(batch, layer, y, x)`` from drivers ``(batch, feature, y + 2R, x + 2R)``."""
+    def terms(self, fine: Tensor, state: Tensor | None, place: Place | None) -> Terms:
+        """Return what `decode` adds up, from drivers ``(batch, feature, y + 2R, x + 2R)``."""
         raise NotImplementedError
+
+    def decode(self, fine: Tensor, state: Tensor | None, place: Place | None) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance ``(batch, layer, y, x)`` from drivers ``(batch, feature, y + 2R, x + 2R)``."""
+        hidden, linear, extra = self.terms(fine, state, place)
+        layers = linear.shape[-1]
+        mean = hidden[..., :layers] + linear
+        if extra is not None:
+            mean = mean + extra
+        log_variance = hidden[..., layers:].clamp(*LOG_VARIANCE_RANGE)
+        return mean.permute(0, 3, 1, 2), log_variance.permute(0, 3, 1, 2)
 
     def forward(self, fine: Tensor, sequence: Tensor, place: Placement) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of every layer.
@@ -82,14 +96,9 @@ class GaussianHead(nn.Module):
         nn.init.zeros_(self.hidden.bias)
         nn.init.zeros_(self.linear.weight)
 
-    def forward(self, hidden: Tensor, fine: Tensor, extra: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Join ``(batch, y, x, hidden)`` and ``(batch, y, x, feature)``; `extra`, per layer, adds to the mean."""
-        out = self.hidden(hidden)
-        mean = out[..., : self.n_layers] + self.linear(fine)
-        if extra is not None:
-            mean = mean + extra
-        log_variance = out[..., self.n_layers :].clamp(*LOG_VARIANCE_RANGE)
-        return mean.permute(0, 3, 1, 2), log_variance.permute(0, 3, 1, 2)
+    def forward(self, hidden: Tensor, fine: Tensor, extra: Tensor | None = None) -> Terms:
+        """Return the terms of ``(batch, y, x, hidden)`` and ``(batch, y, x, feature)``; `extra` adds to the mean."""
+        return self.hidden(hidden), self.linear(fine), extra
 
 
 def pixels_last(fine: Tensor) -> Tensor:
@@ -103,6 +112,11 @@ def multilayer(sizes: tuple[int, ...], dropout: float) -> nn.Sequential:
     for n_in, n_out in pairwise(sizes):
         layers += [nn.Linear(n_in, n_out), nn.ReLU(inplace=True), nn.Dropout(dropout)]
     return nn.Sequential(*layers)
+
+
+def added(to: Tensor, value: Tensor) -> Tensor:
+    """Return the sum; in the memory of the first where nothing will be differentiated."""
+    return to + value if torch.is_grad_enabled() else to.add_(value)
 
 
 def crop(fine: Tensor, radius: int) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from smdown.networks.base import GaussianHead, Network, crop, pixels_last
+from smdown.networks.base import GaussianHead, Network, Terms, added, crop, pixels_last
 from smdown.networks.config import CNNConfig
-from smdown.networks.placement import Placement
+from smdown.networks.placement import Place
 
 
 class CNN(Network):
@@ -30,11 +30,12 @@ class CNN(Network):
         self.dropout = nn.Dropout2d(config.dropout)
         self.head = GaussianHead(config.channels, n_fine, n_layers)
 
-    def decode(self, fine: Tensor, state: Tensor | None, place: Placement | None) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance of the pixels at least `radius` from the edge; the state is not used."""
+    def terms(self, fine: Tensor, state: Tensor | None, place: Place | None) -> Terms:
+        """Return the terms of the pixels at least `radius` from the edge; the state is not used."""
         del state, place
         x = fine.contiguous(memory_format=torch.channels_last)
-        hidden = self.first(pixels_last(x)).relu().permute(0, 3, 1, 2)
+        hidden = self.first(pixels_last(x)).relu_().permute(0, 3, 1, 2)
         for step in self.steps:
-            hidden = crop(hidden, 1) + self.dropout(step(hidden).relu())
-        return self.head(pixels_last(hidden), pixels_last(crop(x, self.radius)))
+            hidden = added(self.dropout(step(hidden).relu_()), crop(hidden, 1))
+        found: Terms = self.head(pixels_last(hidden), pixels_last(crop(x, self.radius)))
+        return found

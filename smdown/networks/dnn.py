@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from smdown.networks.base import GaussianHead, Network, multilayer, pixels_last
+from smdown.networks.base import GaussianHead, Network, Terms, multilayer, pixels_last
 from smdown.networks.config import DNNConfig
-from smdown.networks.placement import Placement
+from smdown.networks.placement import Place
 
 
 class DNN(Network):
@@ -19,8 +19,9 @@ class DNN(Network):
         self.body = multilayer((n_fine, *config.hidden), config.dropout)
         self.head = GaussianHead(config.hidden[-1], n_fine, n_layers)
 
-    def decode(self, fine: Tensor, state: Tensor | None, place: Placement | None) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance; the state is not used."""
+    def terms(self, fine: Tensor, state: Tensor | None, place: Place | None) -> Terms:
+        """Return the terms of every pixel; the state is not used."""
         del state, place
         x = pixels_last(fine)
-        return self.head(self.body(x), x)
+        found: Terms = self.head(self.body(x), x)
+        return found

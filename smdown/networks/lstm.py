@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from smdown.networks.base import GaussianHead, Network, multilayer, pixels_last
+from smdown.networks.base import GaussianHead, Network, Terms, added, multilayer, pixels_last
 from smdown.networks.config import LSTMConfig
-from smdown.networks.placement import Placement, interpolate
+from smdown.networks.placement import Place, interpolate
 
 
 class LSTM(Network):
@@ -37,11 +37,12 @@ class LSTM(Network):
         state = self.projection(self.dropout(last[0]))
         return state.reshape(batch, height, width, -1).permute(0, 3, 1, 2)
 
-    def decode(self, fine: Tensor, state: Tensor | None, place: Placement | None) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance of the pixels from their drivers and the interpolated state."""
+    def terms(self, fine: Tensor, state: Tensor | None, place: Place | None) -> Terms:
+        """Return the terms of every pixel from its drivers and the interpolated state."""
         assert state is not None
         assert place is not None
         joined = pixels_last(interpolate(state, place))
         x = pixels_last(fine)
-        hidden = (self.first(x) + joined[..., : -self.n_layers]).relu()
-        return self.head(self.body(hidden), x, joined[..., -self.n_layers :])
+        hidden = added(self.first(x), joined[..., : -self.n_layers]).relu_()
+        found: Terms = self.head(self.body(hidden), x, joined[..., -self.n_layers :])
+        return found

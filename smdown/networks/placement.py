@@ -35,6 +35,49 @@ class Placement:
         return Placement(*(t.to(device) for t in (self.y_index, self.y_weight, self.x_index, self.x_weight)))
 
 
+@dataclass(frozen=True, eq=False)
+class Band:
+    """Weights of one axis as a matrix, from the sequence pixels between `first` and `last` (left out) to fine pixels.
+
+    Parameters
+    ----------
+    first, last : int
+        Sequence pixels that matter.
+    weights : Tensor
+        float32, ``(pixel, last - first)``, two in a row other than zero.
+    """
+
+    first: int
+    last: int
+    weights: Tensor
+
+    @classmethod
+    def of(cls, index: Tensor, weight: Tensor) -> Band:
+        """Return the weights of indices and weights ``(pixel,)``, indices rising."""
+        first, last = int(index[0]), int(index[-1]) + 2
+        weights = torch.zeros((len(index), last - first), dtype=weight.dtype, device=weight.device)
+        left = (index - first)[:, None]
+        weights.scatter_(1, left, (1 - weight)[:, None]).scatter_(1, left + 1, weight[:, None])
+        return cls(first, last, weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Banded:
+    """A placement that all samples share, as two matrices: their products read every neighbour from the cache."""
+
+    rows: Band
+    columns: Band
+
+    @classmethod
+    def of(cls, place: Placement) -> Banded:
+        """Return the matrices of a placement whose indices and weights have one dimension."""
+        return cls(Band.of(place.y_index, place.y_weight), Band.of(place.x_index, place.x_weight))
+
+
+Place = Placement | Banded
+"""Where pixels lie, in either form."""
+
+
 def axis_placement(start: int, stop: int, ratio: int, origin: int, sequence_ratio: int) -> tuple[Tensor, Tensor]:
     """Return indices and weights of pixels `start` to `stop` of one axis; see `pixel_placement`."""
     return pixel_placement(torch.arange(start, stop, dtype=torch.int64), ratio, origin, sequence_ratio)
@@ -84,7 +127,7 @@ def placement(core: Window, ratio: int, sequence_origin: tuple[int, int], sequen
     return Placement(y_index, y_weight, x_index, x_weight)
 
 
-def interpolate(state: Tensor, place: Placement) -> Tensor:
+def interpolate(state: Tensor, place: Place) -> Tensor:
     """Interpolate a map of the sequence grid bilinearly to the placed pixels.
 
     Parameters
@@ -97,6 +140,8 @@ def interpolate(state: Tensor, place: Placement) -> Tensor:
     Tensor
         ``(batch, channel, y, x)``, channels last in memory: neighbours are taken whole.
     """
+    if isinstance(place, Banded):
+        return _by_bands(state, place.rows, place.columns)
     last = state.to(place.y_weight.dtype).permute(0, 2, 3, 1).contiguous()  # mixed precision hands down fewer bits
     rows = torch.lerp(
         _taken(last, 1, place.y_index),
@@ -109,6 +154,15 @@ def interpolate(state: Tensor, place: Placement) -> Tensor:
         place.x_weight[:, None] if place.x_weight.dim() == 1 else place.x_weight[:, None, :, None],
     )
     return pixels.permute(0, 3, 1, 2)
+
+
+def _by_bands(state: Tensor, rows: Band, columns: Band) -> Tensor:
+    """Interpolate columns first, then whole rows."""
+    part = state[..., rows.first : rows.last, columns.first : columns.last].permute(0, 2, 3, 1).contiguous()
+    wide = torch.matmul(columns.weights, part)
+    batch, _, width, channels = wide.shape
+    found = torch.matmul(rows.weights, wide.reshape(batch, -1, width * channels))
+    return found.view(batch, -1, width, channels).permute(0, 3, 1, 2)
 
 
 def _taken(values: Tensor, axis: int, index: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
-from smdown.kernels.nearest import nearest_distance
+from smdown.kernels.nearest import coordinates, distances
 from smdown.networks import Network
 from smdown.networks.base import crop
 from smdown.training.card import ApplicabilityCard
@@ -151,18 +151,31 @@ class Applicability:
         weights = np.array(card.weights, dtype=np.float32)
         self._mean = mean.cpu().numpy()
         self._factor = weights / std.cpu().numpy() / np.float32(card.scale)
-        self._centres = np.array(card.centres, dtype=np.float32) / np.float32(card.scale)
+        centres = np.array(card.centres, dtype=np.float64) / card.scale
+        half = (centres**2).sum(axis=1, keepdims=True) / 2
+        self._centres = torch.from_numpy(np.hstack([centres, -half]).astype(np.float32))
 
     def index(self, fine: npt.NDArray[np.float32], margin: int = 0) -> npt.NDArray[np.float32]:
         """Return the dissimilarity index ``(y, x)`` of drivers ``(feature, y, x)`` in their own units.
 
         A missing driver counts as its mean, as it does for the networks; `margin` pixels on every side are left out.
         """
-        out = np.empty((fine.shape[1] - 2 * margin, fine.shape[2] - 2 * margin), dtype=np.float32)
         fine = np.ascontiguousarray(fine, dtype=np.float32)
-        far = np.float32(_FARTHEST)
-        nearest_distance(fine, margin, margin, self._mean, self._factor, far, self._centres, out)
+        out = np.empty((fine.shape[1] - 2 * margin, fine.shape[2] - 2 * margin), dtype=np.float32)
+        step = max(1, _AT_ONCE // max(1, out.shape[1]))
+        for y in range(0, len(out), step):
+            self._fill(fine, margin, y, out[y : y + step])
         return out
 
+    def _fill(self, fine: npt.NDArray[np.float32], margin: int, y: int, out: npt.NDArray[np.float32]) -> None:
+        """Fill some rows, few enough for their scores to stay in the cache."""
+        x = np.ones((len(fine) + 1, *out.shape), dtype=np.float32)
+        coordinates(fine, margin + y, margin, self._mean, self._factor, np.float32(_FARTHEST), x, out)
+        with torch.inference_mode():
+            scores = torch.mm(self._centres, torch.from_numpy(x.reshape(len(x), -1)))
+        distances(scores.numpy(), out.reshape(-1))
 
+
+_AT_ONCE = 2400
+"""Pixels that are compared at once."""
 _FARTHEST = 1e3

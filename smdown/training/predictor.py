@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -11,17 +12,21 @@ from torch import Tensor
 
 from smdown.errors import BundleError
 from smdown.grid import Window
-from smdown.kernels.blend import blend
+from smdown.kernels.blend import blend, physical
 from smdown.kernels.standard import standardise
 from smdown.networks import Network
-from smdown.networks.base import crop
-from smdown.networks.placement import placement
+from smdown.networks.base import LOG_VARIANCE_RANGE, Terms, crop
+from smdown.networks.placement import Banded, placement
 from smdown.training.bundle import Bundle
+from smdown.training.card import BundleCard
 from smdown.training.context import Field
 from smdown.training.standardise import CLIP, Scaler
 
-TILE = 100
+TILE = 200
 """Side of the windows that go through a network at once; what they need then stays in the processor's cache."""
+GPU_TILE = 600
+"""The same on a GPU, which wants more work at a time."""
+_NOTHING = np.empty((0, 1), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,42 @@ class Prediction:
     variance: Field
     members: tuple[str, ...]
     layers: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """How networks are joined, for some of their layers.
+
+    Parameters
+    ----------
+    places : tuple of int
+        Positions of the layers among those of the networks.
+    weights : ndarray
+        float32, ``(layer, member)``; those of a layer sum to one.
+    scales : ndarray
+        float32, ``(layer,)``: what the mixture's variance is multiplied by.
+    """
+
+    places: tuple[int, ...]
+    weights: Field
+    scales: Field
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """What the networks say together, and each alone where that was kept.
+
+    Parameters
+    ----------
+    mean, std : ndarray
+        float32, ``(layer, y, x)``, in the layers' units.
+    alone : Prediction, optional
+        Of every network.
+    """
+
+    mean: Field
+    std: Field
+    alone: Prediction | None
 
 
 class Predictor:
@@ -65,7 +106,8 @@ class Predictor:
         self.fine = Scaler.of([d.mean for d in card.drivers], [d.std for d in card.drivers]).to(self.device)
         drivers = card.sequence.drivers if card.sequence else ()
         self.sequence = Scaler.of([d.mean for d in drivers], [d.std for d in drivers]).to(self.device)
-        self.target = Scaler.of([y.mean for y in card.layers], [y.std for y in card.layers]).to(self.device)
+        self._centre = np.array([y.mean for y in card.layers], dtype=np.float32)
+        self._spread = np.array([y.std for y in card.layers], dtype=np.float32)
 
     @property
     def radius(self) -> int:
@@ -77,7 +119,6 @@ class Predictor:
         """Names of the networks."""
         return tuple(self.networks)
 
-    @torch.inference_mode()
     def predict(
         self,
         fine: Field,
@@ -106,21 +147,77 @@ class Predictor:
         Prediction
             A pixel's value depends on its drivers and place alone.
         """
+        out = self._empty(core)
+        for part, mean, variance in self._windows(fine, sequence, core, ratio, sequence_origin):
+            out.mean[..., *part.slices], out.variance[..., *part.slices] = mean, variance
+        return out
+
+    def join(
+        self,
+        fine: Field,
+        sequence: Field | None,
+        core: Window,
+        ratio: int,
+        sequence_origin: tuple[int, int],
+        mixture: Mixture,
+        *,
+        keep: bool = False,
+    ) -> Joined:
+        """Predict the pixels of a window and join the networks while their answers are in the processor's cache.
+
+        Parameters
+        ----------
+        fine, sequence, core, ratio, sequence_origin
+            See `predict`.
+        mixture : Mixture
+            How, and for which layers.
+        keep : bool
+            Keep what every network says alone, for all layers.
+        """
+        shape = (len(mixture.places), *core.shape)
+        joined = Joined(np.empty(shape, np.float32), np.empty(shape, np.float32), self._empty(core) if keep else None)
+        for part, mean, variance in self._windows(fine, sequence, core, ratio, sequence_origin):
+            place = part.slices
+            for n, layer in enumerate(mixture.places):
+                out = joined.mean[n][place], joined.std[n][place]
+                blend(mean[:, layer], variance[:, layer], mixture.weights[n], mixture.scales[n], *out)
+            if joined.alone is not None:
+                joined.alone.mean[..., *place], joined.alone.variance[..., *place] = mean, variance
+        return joined
+
+    def _empty(self, core: Window) -> Prediction:
+        shape = (len(self.networks), len(self.card.layers), *core.shape)
+        layers = tuple(y.name for y in self.card.layers)
+        return Prediction(np.empty(shape, np.float32), np.empty(shape, np.float32), self.members, layers)
+
+    @torch.inference_mode()
+    def _windows(
+        self, fine: Field, sequence: Field | None, core: Window, ratio: int, origin: tuple[int, int]
+    ) -> Iterator[tuple[Window, Field, Field]]:
+        """Yield windows of the core with the mean and variance of every network, ``(member, layer, y, x)``."""
         self._check(fine, sequence, core)
         drivers = torch.from_numpy(np.ascontiguousarray(fine, dtype=np.float32))
         states = self._encode(sequence)
-        shape = (len(self.networks), len(self.card.layers), *core.shape)
-        mean, variance = torch.empty(shape), torch.empty(shape)
-        centre, std = self.target.mean.view(-1, 1, 1), self.target.std.view(-1, 1, 1)
-        for part in _parts(core.shape):
+        for part in _parts(core.shape, TILE if self.device.type == "cpu" else GPU_TILE):
             block = self._standardised(drivers, part)
-            place = self._place(part.shift(core.y0, core.x0), ratio, sequence_origin, states)
-            ys, xs = part.slices
+            place = self._place(part.shift(core.y0, core.x0), ratio, origin, states)
+            shape = (len(self.networks), len(self.card.layers), part.size)
+            mean, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
             for n, (name, network) in enumerate(self.networks.items()):
-                mu, log_variance = network.decode(crop(block, self.radius - network.radius), states.get(name), place)
-                mean[n, :, ys, xs] = torch.addcmul(centre, mu[0], std)
-                variance[n, :, ys, xs] = log_variance[0].exp().mul_(std**2)
-        return Prediction(mean.numpy(), variance.numpy(), self.members, tuple(y.name for y in self.card.layers))
+                terms = network.terms(crop(block, self.radius - network.radius), states.get(name), place)
+                self._in_units(terms, mean[n], variance[n])
+            whole = (*shape[:2], *part.shape)
+            yield part, mean.reshape(whole), variance.reshape(whole)
+
+    def _in_units(self, terms: Terms, mean: Field, variance: Field) -> None:
+        """Fill mean and variance ``(layer, pixel)`` from what a network says."""
+        layers = len(mean)
+        hidden, linear, extra = (None if t is None else t[0].float().cpu().numpy() for t in terms)
+        assert hidden is not None
+        assert linear is not None
+        parts = hidden.reshape(-1, 2 * layers), linear.reshape(-1, layers)
+        more = _NOTHING if extra is None else extra.reshape(-1, layers)
+        physical(*parts, more, LOG_VARIANCE_RANGE, self._centre, self._spread, mean, variance)
 
     def _check(self, fine: Field, sequence: Field | None, core: Window) -> None:
         wanted = (len(self.card.drivers), core.height + 2 * self.radius, core.width + 2 * self.radius)
@@ -152,16 +249,40 @@ class Predictor:
         standardise(drivers.numpy(), whole.y0, whole.x0, mean, factor, np.float32(CLIP), out)
         return torch.from_numpy(out).permute(2, 0, 1)[None]
 
-    def _place(self, part: Window, ratio: int, origin: tuple[int, int], states: dict[str, Tensor]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _place(self, part: Window, ratio: int, origin: tuple[int, int], states: dict[str, Tensor]) -> Banded | None:
         if not states or self.card.sequence is None:
             return None
-        return placement(part, ratio, origin, self.card.sequence.ratio).to(self.device)
+        return _placed(part, ratio, origin, self.card.sequence.ratio, str(self.device))
 
 
-def _parts(shape: tuple[int, int]) -> Iterator[Window]:
-    for y in range(0, shape[0], TILE):
-        for x in range(0, shape[1], TILE):
-            yield Window(y, min(y + TILE, shape[0]), x, min(x + TILE, shape[1]))
+@lru_cache(maxsize=1024)
+def _placed(part: Window, ratio: int, origin: tuple[int, int], sequence_ratio: int, device: str) -> Banded:
+    """Return where pixels lie in the sequence: the same on every day."""
+    return Banded.of(placement(part, ratio, origin, sequence_ratio).to(device))
+
+
+def _parts(shape: tuple[int, int], side: int) -> Iterator[Window]:
+    for y in range(0, shape[0], side):
+        for x in range(0, shape[1], side):
+            yield Window(y, min(y + side, shape[0]), x, min(x + side, shape[1]))
+
+
+def mixture(card: BundleCard, layers: Sequence[str], scales: Mapping[str, float]) -> Mixture:
+    """Return how the networks of a bundle are joined for some layers.
+
+    Parameters
+    ----------
+    card : BundleCard
+        Its weights.
+    layers : sequence of str
+        Names.
+    scales : mapping
+        Per layer: what the mixture's variance is multiplied by.
+    """
+    known = [layer.name for layer in card.layers]
+    weights = np.array([[card.weights[y][name] for name in card.networks] for y in layers], dtype=np.float32)
+    factors = np.array([scales[y] for y in layers], dtype=np.float32)
+    return Mixture(tuple(known.index(name) for name in layers), weights, factors)
 
 
 def combine(

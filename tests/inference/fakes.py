@@ -104,8 +104,8 @@ class FakeEnsemble:
             mean[:, :, 0, 0] = np.nan
         return FakePrediction(mean, np.full_like(mean, 0.01**2))
 
-    def member_std(self, prediction):
-        return np.sqrt(prediction.variance)
+    def alone(self, prediction):
+        return prediction.mean, np.sqrt(prediction.variance)
 
     def combine(self, prediction):
         return prediction.mean.mean(axis=0), np.sqrt(prediction.variance.mean(axis=0) + prediction.mean.var(axis=0))

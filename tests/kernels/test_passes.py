@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial import cKDTree
 
-from smdown.kernels.blend import blend
-from smdown.kernels.nearest import nearest_distance
+from smdown.kernels.blend import blend, exponential, physical
+from smdown.kernels.nearest import coordinates, distances
 from smdown.kernels.packing import pack
 from smdown.kernels.standard import standardise
 from smdown.training.stacking import mixture
@@ -62,8 +62,30 @@ def test_distances_are_those_of_a_tree(seed, count, centres):
     factor, places = rng.uniform(0.1, 2, count).astype(np.float32), rng.normal(0, 1, (centres, count))
     fine[rng.random(fine.shape) < 0.1] = np.nan
     fine[rng.random(fine.shape) < 0.02] = np.inf
-    out = np.empty((5, 7), np.float32)
-    nearest_distance(fine, 0, 0, mean, factor, np.float32(50), places.astype(np.float32), out)
+    x, out = np.ones((count, 5, 7), np.float32), np.empty((5, 7), np.float32)
+    coordinates(fine, 0, 0, mean, factor, np.float32(50), x, out)
+    scores = places @ x.reshape(count, -1).astype(float) - (places**2).sum(axis=1, keepdims=True) / 2
+    distances(scores.astype(np.float32), out.reshape(-1))
     rows = np.moveaxis((fine.astype(float) - mean[:, None, None]) * factor[:, None, None], 0, -1).reshape(-1, count)
     rows = np.clip(np.nan_to_num(rows, nan=0.0, posinf=50), -50, 50)
-    np.testing.assert_allclose(out.ravel(), cKDTree(places).query(rows)[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(out.ravel(), cKDTree(places).query(rows)[0], rtol=1e-3, atol=0.05)
+
+
+def test_exponentials_are_those_of_numpy():
+    values = np.linspace(-80, 80, 100_001).astype(np.float32)
+    found = values.copy()
+    exponential(found, np.empty(values.size, np.int32))
+    np.testing.assert_allclose(found, np.exp(values.astype(float)), rtol=2e-7)
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_what_a_network_says_in_physical_units(seed, sequence):
+    rng = np.random.default_rng(seed)
+    hidden, linear = rng.normal(0, 4, (30, 4)).astype(np.float32), rng.normal(size=(30, 2)).astype(np.float32)
+    extra = rng.normal(size=(30 if sequence else 0, 2)).astype(np.float32)
+    centre, std = np.array([0.2, 0.3], np.float32), np.array([0.05, 0.04], np.float32)
+    mean, variance = np.empty((2, 30), np.float32), np.empty((2, 30), np.float32)
+    physical(hidden, linear, extra, (-8.0, 4.0), centre, std, mean, variance)
+    total = hidden[:, :2] + linear + (extra if sequence else 0)
+    np.testing.assert_allclose(mean, (centre + total * std).T, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(variance, (np.exp(np.clip(hidden[:, 2:], -8, 4)) * std**2).T, rtol=1e-5)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smdown.errors import GridError
 from smdown.grid import Window
-from smdown.networks.placement import Placement, interpolate, placement
+from smdown.networks.placement import Banded, Placement, interpolate, placement
 
 RATIOS = st.sampled_from([(300, 9), (180, 9), (90, 9), (9, 9), (9, 3), (1200, 36), (300, 7)])
 STARTS = st.integers(0, 10**6)
@@ -65,6 +65,21 @@ def test_a_linear_map_is_interpolated_exactly():
 def test_a_sequence_without_margin_is_refused():
     with pytest.raises(GridError, match="margin of one pixel"):
         placement(Window(300, 310, 300, 310), 300, (9, 9), 9)
+
+
+@given(
+    st.sampled_from([(300, 9), (100, 9), (9, 9), (10, 3)]),
+    st.integers(0, 40),
+    st.integers(0, 40),
+    st.integers(1, 30),
+    st.integers(1, 30),
+)
+def test_as_matrices_it_is_the_same(ratios, y0, x0, height, width):
+    fine, coarse = ratios
+    place = placement(Window(y0, y0 + height, x0, x0 + width), fine, (-1, -1), coarse)
+    reach = [int(index[-1]) + 2 for index in (place.y_index, place.x_index)]
+    state = torch.randn(2, 3, *reach, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(interpolate(state, Banded.of(place)), interpolate(state, place), atol=1e-6, rtol=0)
 
 
 def test_samples_that_lie_differently_are_interpolated_each_in_its_own_place():
