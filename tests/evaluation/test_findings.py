@@ -18,6 +18,8 @@ from smdown.cubes import CubeSpec, Variable, create_cube, open_cube
 from smdown.evaluation import ProductInput, collocation, evaluate_plan, summarise
 from smdown.evaluation.consistency import Mass, Seams
 from smdown.evaluation.partials import Partial, total
+from smdown.evaluation.space.resolution import Scales, figures
+from smdown.evaluation.space.spectrum import Spectrum, spectra_of
 from smdown.evaluation.stats import Comparison
 from smdown.grid import RasterGrid, Window
 
@@ -199,6 +201,27 @@ def test_spectra_of_the_map_lie_under_those_of_the_truth(written):
     assert spectra["sm_surface"]["skipped"] == 0
 
 
+def test_spectra_are_those_of_the_arrays(written, template):
+    job, _, found = written
+    ratio = job.grid.ratio
+    spectra = found["space"]["spectra"]["sm_rootzone"]
+    days = (0, 2)
+    truth, ours, coarse = (template.fields[f"{kind}/sm_rootzone"] for kind in ("truth", "ensemble", "coarse"))
+    total = [Spectrum()] * 3
+    for day in days:
+        near = coarse[day].repeat(ratio, axis=0).repeat(ratio, axis=1)
+        for x in (0, 2 * ratio):
+            fields = [f[: 2 * ratio, x : x + 2 * ratio].astype(np.float32) for f in (truth[day], ours[day], near)]
+            total = [a + b for a, b in zip(total, spectra_of(fields, referenced=True), strict=True)]
+    scales = Scales(2 * ratio, job.grid.pixel, job.grid.lattice.cell)
+    expected = figures(scales, dict(zip(("truth", "ensemble", "coarse_nearest"), total, strict=True)), "truth")
+    for field, values in expected.items():
+        for key in ("power", "coherence"):
+            if key in values:
+                seen = spectra["fields"][field][key]
+                np.testing.assert_allclose(seen[:10], values[key][:10], rtol=5e-3)  # beyond, packing shows
+
+
 def test_error_maps_open_as_a_plain_dataset_and_agree_with_arrays(written, template):
     job, metrics, found = written
     maps = xr.open_zarr(f"{job.out_url}/{found['space']['error_maps']['path']}")
@@ -239,13 +262,13 @@ def test_calibration_and_coverage_say_the_same(written):
     _, metrics, found = written
     for layer in ("sm_surface", "sm_rootzone"):
         for reference in ("truth", "stations"):
-            figures = found["calibration"]["layers"][layer][reference]
-            assert set(figures) == {"ensemble"}  # the template's networks state no uncertainty
+            own = found["calibration"]["layers"][layer][reference]
+            assert set(own) == {"ensemble"}  # the template's networks state no uncertainty
             plain_figures = metrics["layers"][layer][reference]["ensemble"]
-            assert figures["ensemble"]["coverage"][2] == pytest.approx(plain_figures["coverage_90"])
-            assert figures["ensemble"]["crps"] == pytest.approx(plain_figures["crps"], rel=1e-5)
-            assert figures["ensemble"]["rms_error"] == pytest.approx(plain_figures["rmse"], rel=1e-5)
-            assert sum(figures["ensemble"]["pit"]) == figures["ensemble"]["n"] == plain_figures["n"]
+            assert own["ensemble"]["coverage"][2] == pytest.approx(plain_figures["coverage_90"])
+            assert own["ensemble"]["crps"] == pytest.approx(plain_figures["crps"], rel=1e-5)
+            assert own["ensemble"]["rms_error"] == pytest.approx(plain_figures["rmse"], rel=1e-5)
+            assert sum(own["ensemble"]["pit"]) == own["ensemble"]["n"] == plain_figures["n"]
 
 
 def test_errors_are_told_inside_and_outside_of_the_area_of_applicability(written):
@@ -287,8 +310,8 @@ def test_products_are_sampled_at_the_native_pixel_of_a_station(written):
     third = [float(era.sel(time=day)) for day in own["day"]]
     expected = collocation.triple_collocation(np.cov(np.stack([own["ensemble"], own["observed"], third])))
     row = table[(table["station"] == name) & (table["member"] == "ensemble")].iloc[0]
-    for which, figures in zip(collocation.SETS, expected, strict=True):
-        assert row[f"{which}_err_std"] == pytest.approx(figures["err_std"], rel=1e-4, nan_ok=True)
+    for which, wanted in zip(collocation.SETS, expected, strict=True):
+        assert row[f"{which}_err_std"] == pytest.approx(wanted["err_std"], rel=1e-4, nan_ok=True)
 
 
 def test_without_truth_stations_and_index_little_is_left(whole):
