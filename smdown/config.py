@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pyproj import Transformer
 
 from smdown.errors import ConfigError, GridError
+from smdown.evaluation.config import CollocationConfig, ReferenceConfig, check_independence, check_products
 from smdown.features import FeaturesConfig
 from smdown.grid import LATTICES, Lattice, NestedGrid, Window, nominal_ratio
 from smdown.schema import describe
@@ -136,6 +137,10 @@ class EvaluationConfig(_Model):
 
     truth: str | None = Field(None, description="Cube with a fine reference on the same grid.")
     stations: str | None = Field(None, description="Source that holds stations.")
+    references: dict[str, ReferenceConfig] = Field({}, description="Coarser gridded products to compare with, by name.")
+    triple_collocation: CollocationConfig | None = Field(
+        None, description="Products that are independent of the map and of the stations."
+    )
     sensitivity: bool = Field(True, description="Whether drivers are ranked by permutation.")
     baselines: bool = Field(
         False,
@@ -193,8 +198,33 @@ class ProjectConfig(_Model):
                 )
         if self.evaluation.stations is not None:
             _check_names("evaluation.stations", (self.evaluation.stations,), self.sources)
+        self._check_products()
         check_no_leak({label.source for label in self.training.labels}, set(self.features.source_names))
         _ = self.grid, self.mapped_days
+
+    def _check_products(self) -> None:
+        """Raise ConfigError where what the map is compared with does not fit, or is not independent of it."""
+        evaluation, finest = self.evaluation, min(self.features.resolutions)
+        check_products("evaluation.references", evaluation.references, self.layers, self.sources)
+        for name, reference in evaluation.references.items():
+            if reference.resolution < finest:
+                raise ConfigError(
+                    f"evaluation.references.{name}: got a resolution of {reference.resolution} m, finer than the map's "
+                    f"{finest} m; compare on a grid that is not finer than the map"
+                )
+            nominal_ratio(LATTICES[self.lattice], reference.resolution)
+        if (collocation := evaluation.triple_collocation) is None:
+            return
+        check_products("evaluation.triple_collocation", collocation.products, self.layers, self.sources)
+        if evaluation.stations is None:
+            raise ConfigError(
+                "got evaluation.triple_collocation without evaluation.stations, the second of its three data sets; "
+                "name a source of stations, or drop it"
+            )
+        labels = {label.source for label in self.training.labels} - {evaluation.stations}
+        ours = {layer.source for layer in self.layers.values()} | labels | set(self.features.source_names)
+        kinds = {name: source.kind for name, source in self.sources.items()}
+        check_independence(collocation, ours, evaluation.stations, kinds)
 
 
 def _check_names(where: str, names: Iterable[str], known: dict[str, Any]) -> None:

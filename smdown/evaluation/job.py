@@ -10,7 +10,7 @@ from typing import Any
 from smdown.cubes import exists, join, open_cube
 from smdown.grid import Lattice, NestedGrid, Window
 
-VERSION = 2
+VERSION = 3
 """Version of the partial results; changing what they hold changes it."""
 
 
@@ -41,6 +41,32 @@ class LayerInput:
 
 
 @dataclass(frozen=True, slots=True)
+class ProductInput:
+    """Another product that the map is set beside.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    url : str
+        Its cube, on its own grid.
+    variables : tuple of (str, str)
+        Layer of the map, and the product's variable of the same quantity.
+    ratio : int, optional
+        Pixels along one side of a cell of the grid on which both are compared; 0 where it is sampled at stations.
+    """
+
+    name: str
+    url: str
+    variables: tuple[tuple[str, str], ...]
+    ratio: int = 0
+
+    def variable(self, layer: str) -> str | None:
+        """Return its variable of a layer, or None."""
+        return dict(self.variables).get(layer)
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluateJob:
     """Everything that an evaluation reads, and where it leaves its results.
 
@@ -68,6 +94,12 @@ class EvaluateJob:
         Stations that training never saw; None if it saw none at all, so that all of them are independent.
     baselines_url : str, optional
         Cube with ``<layer>_<baseline>``: maps of simpler models from the same drivers.
+    references : tuple of ProductInput, optional
+        Gridded products that the map is compared with on a nested grid coarser than its own.
+    products : tuple of ProductInput, optional
+        Products whose errors are independent of the map and of the stations, for triple collocation.
+    anomaly_days : int, optional
+        Days of the moving average that triple collocation subtracts; each series' mean by default.
     """
 
     mosaic_url: str
@@ -81,6 +113,9 @@ class EvaluateJob:
     stations_url: str | None = None
     held_out: tuple[str, ...] | None = None
     baselines_url: str | None = None
+    references: tuple[ProductInput, ...] = ()
+    products: tuple[ProductInput, ...] = ()
+    anomaly_days: int | None = None
 
     @property
     def partials_url(self) -> str:
@@ -104,13 +139,20 @@ def job_from_json(data: dict[str, Any]) -> EvaluateJob:
             "layers": tuple(LayerInput(**layer) for layer in data["layers"]),
             "days": tuple(data["days"]),
             "held_out": None if held_out is None else tuple(held_out),
+            "references": tuple(_product(product) for product in data.get("references", ())),
+            "products": tuple(_product(product) for product in data.get("products", ())),
         }
     )
 
 
+def _product(data: dict[str, Any]) -> ProductInput:
+    return ProductInput(**data | {"variables": tuple((layer, name) for layer, name in data["variables"])})
+
+
 def fingerprint(job: EvaluateJob) -> str:
     """Return a short name for all that determines the partial results: the job and the state of its cubes."""
-    urls = (job.mosaic_url, job.members_url, job.truth_url, job.baselines_url)
+    products = (product.url for product in (*job.references, *job.products))
+    urls = (job.mosaic_url, job.members_url, job.truth_url, job.baselines_url, *products)
     state = [VERSION, job.as_json(), *(cube_state(url) for url in urls)]
     return f"{zlib.crc32(json.dumps(state, sort_keys=True).encode()):08x}"
 

@@ -14,6 +14,7 @@ from smdown.cubes.store import names
 from smdown.evaluation.consistency import Mass, Seams
 from smdown.evaluation.resampled import Blocks
 from smdown.evaluation.stats import Comparison
+from smdown.evaluation.tallies import Tallies
 
 
 @dataclass
@@ -32,6 +33,10 @@ class Partial:
         One row per station, layer and day.
     errors : dict
         Pixels and squared errors against the truth, by layer and member: by block of cells, for the bootstrap.
+    samples : list of dict
+        One row per station, layer and day: other products there, and the dissimilarity index.
+    tallies : Tallies
+        All other sums.
     """
 
     truth: dict[tuple[str, str, str], Comparison] = field(default_factory=lambda: defaultdict(Comparison))
@@ -40,6 +45,8 @@ class Partial:
     scatter: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
     matchups: list[dict[str, Any]] = field(default_factory=list)
     errors: dict[tuple[str, str], Blocks] = field(default_factory=lambda: defaultdict(Blocks))
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    tallies: Tallies = field(default_factory=Tallies)
 
     def add(self, other: Partial) -> None:
         """Take in the results of other tiles."""
@@ -55,6 +62,8 @@ class Partial:
         self.matchups.extend(other.matchups)
         for member, blocks in other.errors.items():
             self.errors[member].add(blocks)
+        self.samples.extend(other.samples)
+        self.tallies.add(other.tallies)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON; floats keep every bit."""
@@ -65,6 +74,8 @@ class Partial:
             "scatter": self.scatter,
             "matchups": self.matchups,
             "errors": [[*key, value.as_json()] for key, value in self.errors.items()],
+            "samples": self.samples,
+            "tallies": self.tallies.as_json(),
         }
 
     @classmethod
@@ -78,6 +89,8 @@ class Partial:
             out.scatter[layer].update(counts)
         out.matchups.extend(data["matchups"])
         out.errors.update({(r[0], r[1]): Blocks.from_json(r[2]) for r in data["errors"]})
+        out.samples.extend(data["samples"])
+        out.tallies = Tallies.from_json(data["tallies"])
         return out
 
 

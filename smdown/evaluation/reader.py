@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from smdown.cubes import Cube, open_cube
 from smdown.errors import GridError
-from smdown.evaluation.job import EvaluateJob, LayerInput
+from smdown.evaluation.job import EvaluateJob, LayerInput, ProductInput
 from smdown.evaluation.stations import Stations, load_stations
+from smdown.features.config import Resampling
+from smdown.features.reader import SourceReader
 from smdown.grid import NestedGrid, Window
 
 
@@ -30,6 +32,7 @@ class Reader:
         self.baselines = open_cube(job.baselines_url) if job.baselines_url else None
         self.truth = open_cube(job.truth_url) if job.truth_url else None
         self.coarse_cubes = {url: open_cube(url) for url in {layer.coarse_url for layer in job.layers}}
+        self.products = {p.url: SourceReader(open_cube(p.url), job.grid) for p in (*job.references, *job.products)}
         self.stations: Stations | None = None
         if job.stations_url:
             self.stations = load_stations(job.stations_url, [layer.name for layer in job.layers])
@@ -43,6 +46,33 @@ class Reader:
         cube, grid = self.coarse_cubes[layer.coarse_url], self.job.grid.at(1)
         found = read_window(cube, layer.coarse_variable, grid, cells, day)
         return np.full(cells.shape, np.nan, dtype=np.float32) if found is None else found
+
+    def product(self, product: ProductInput, layer: str, window: Window, day: str) -> npt.NDArray[np.float32] | None:
+        """Read a product on a window of its grid of comparison: averaged, or the pixel at the place of each of ours.
+
+        Parameters
+        ----------
+        product : ProductInput
+            Which.
+        layer : str
+            Layer of the map.
+        window : Window
+            Pixels, in global indices, at the product's ratio; at the map's own where it has none.
+        day : str
+            ISO day.
+
+        Returns
+        -------
+        ndarray or None
+            None where the product lacks the layer or the day.
+        """
+        source, name = self.products[product.url], product.variable(layer)
+        found = np.flatnonzero(source.cube.times == np.datetime64(day, "ns"))
+        if name is None or found.size == 0:
+            return None
+        grid = self.job.grid.at(product.ratio) if product.ratio else self.job.grid
+        kernel: Resampling = "auto" if product.ratio else "nearest"
+        return source.read((name,), grid, window, (int(found[0]),), kernel)[0, 0]
 
     def models_of(self, layer: LayerInput) -> list[tuple[Cube, str]]:
         """Return the networks, then the baselines, that have a map of their own of this layer, and its cube."""

@@ -179,10 +179,11 @@ def compare_cells(
     x: npt.NDArray[np.float32],
     y: npt.NDArray[np.float32],
     std: npt.NDArray[np.float32] | None = None,
+    score: tuple[float, float, float] | None = None,
 ) -> Comparison:
-    """Do the same where the `cell_moments` of the fields are known already."""
+    """Do the same where the `cell_moments` of the fields, and perhaps hits, intervals and score, are known already."""
     table = cells.reshape(-1, 7)
-    hits, intervals, crps = _score(x, y, np.full((1, 1), np.nan, np.float32) if std is None else std)
+    hits, intervals, crps = score or _score(x, y, np.full((1, 1), np.nan, np.float32) if std is None else std)
     xx, yy, xy = (float(v) for v in table[:, 3:6].sum(axis=0))
     return Comparison(_merge_cells(table), xx, yy, xy, int(hits), int(intervals), float(crps))
 

@@ -12,9 +12,11 @@ from smdown.cubes.store import names
 from smdown.errors import IncompleteError
 from smdown.evaluation import partials
 from smdown.evaluation.consistency import Mass, Seams
+from smdown.evaluation.findings import write_findings
 from smdown.evaluation.job import EvaluateJob, LayerInput
 from smdown.evaluation.partials import Partial
 from smdown.evaluation.resampled import add_intervals, errors_at_stations
+from smdown.evaluation.space.windows import window_side
 from smdown.evaluation.stations import load_stations, pooled_metrics, station_table
 from smdown.evaluation.stats import Comparison
 from smdown.evaluation.tile import BINS, EvaluateTask, run_evaluate
@@ -25,13 +27,15 @@ _PROCESS_BYTES = 700_000_000  # interpreter and libraries, PyTorch among them
 _BYTES_PER_PIXEL = 160  # some fifteen float32 fields of a tile at once, and float64 temporaries
 _BYTES_PER_MODEL = 8  # value and standard deviation of a pixel
 _USUAL_MODELS = 4
+_BYTES_PER_TILE = 24  # map, truth, index and flags, while windows are read
+_BYTES_PER_WAVE = 120  # a pixel of a window with its spectra: four fields, each in waves as well, and the bands
 
 
 def task_bytes(job: EvaluateJob, models: int | None = None) -> int:
     """Return the memory that evaluating one tile needs at most, with so many models (those there, by default)."""
-    side = job.cells_per_tile * job.grid.ratio
+    side, window = (cells * job.grid.ratio for cells in (job.cells_per_tile, window_side(job.grid)))
     pixel = _BYTES_PER_PIXEL + _BYTES_PER_MODEL * max(0, (_models(job) if models is None else models) - _USUAL_MODELS)
-    return _PROCESS_BYTES + pixel * side * side
+    return _PROCESS_BYTES + max(pixel * side * side, _BYTES_PER_TILE * side * side + _BYTES_PER_WAVE * window * window)
 
 
 def _models(job: EvaluateJob) -> int:
@@ -88,6 +92,7 @@ def summarise(job: EvaluateJob) -> dict[str, Any]:
     partials.write_json(join(job.out_url, "metrics.json"), metrics)
     partials.write_json(join(job.out_url, "job.json"), job.as_json())
     _write_tables(job, table)
+    write_findings(job, whole, table)
     _forget_other_jobs(job)
     return metrics
 

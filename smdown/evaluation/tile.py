@@ -9,10 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from smdown.evaluation import baselines
+from smdown.evaluation.applicability import DISSIMILARITY, area_of, profile, threshold_of
+from smdown.evaluation.calibration import NOMINAL, calibrate_field, span_of
 from smdown.evaluation.consistency import mass_of, seams_of
 from smdown.evaluation.job import EvaluateJob, LayerInput
 from smdown.evaluation.partials import Partial, partial_url, write_json
 from smdown.evaluation.reader import Reader, first_pixel
+from smdown.evaluation.space.cells import CellErrors
+from smdown.evaluation.space.tile import compare_products, tile_spectra
 from smdown.evaluation.stations import Station, in_window
 from smdown.evaluation.stats import cell_moments, compare_cells, squared_errors
 from smdown.grid import Tile, Window
@@ -20,6 +24,9 @@ from smdown.plan import Receipt
 
 BINS = 128
 """Bins of the joint histogram along each axis, over the layer's physical range."""
+
+MAPPED = ("ensemble", "coarse_nearest")
+"""Estimates whose errors are mapped by cell, and sorted by dissimilarity."""
 
 Field = npt.NDArray[np.float32]
 Estimates = dict[str, tuple[Field, Field | None]]
@@ -63,8 +70,9 @@ def run_evaluate(task: EvaluateTask) -> Receipt:
     stations = [] if reader.stations is None else in_window(reader.stations.on(job.grid), tile.core)
     for day in job.days:
         flags = reader.field(reader.mosaic, "flags", tile.core, day)
+        index = reader.field(reader.mosaic, DISSIMILARITY, tile.core, day)
         for layer in job.layers:
-            _evaluate(_Slice(reader, out, tile, layer, day), flags, stations)
+            _evaluate(_Slice(reader, out, tile, layer, day, index), flags, stations)
     write_json(partial_url(task.folder, tile.row, tile.col), out.as_json())
     return Receipt(task.key, pixels=tile.core.size * len(job.days) * len(job.layers))
 
@@ -78,10 +86,15 @@ class _Slice:
     tile: Tile
     layer: LayerInput
     day: str
+    index: Field | None
 
     @property
     def limits(self) -> tuple[float, float] | None:
         return self.reader.mosaic.variables[self.layer.name].valid_range
+
+    @property
+    def threshold(self) -> float:
+        return threshold_of(self.reader.mosaic)
 
 
 def _evaluate(part: _Slice, flags: npt.NDArray[np.uint8] | None, stations: list[Station]) -> None:
@@ -98,12 +111,20 @@ def _evaluate(part: _Slice, flags: npt.NDArray[np.uint8] | None, stations: list[
         return
     origin = first_pixel(mosaic, reader.job.grid)
     part.out.seams[layer.name, part.day] += seams_of(wide, core, tile.ratio, mosaic.spec.shard, origin)
+    if part.index is not None and layer is reader.job.layers[0]:
+        part.out.tallies.put("area", (part.day,), area_of(part.index, field, part.threshold))
     truth = reader.field(reader.truth, layer.name, core, part.day)
-    if truth is not None or stations:
+    for name, spectrum in tile_spectra(reader, tile, layer, part.day, field, truth).items():
+        part.out.tallies.put("spectra", (layer.name, part.day, name), spectrum)
+    if truth is not None or stations or reader.job.references:
         estimates = _estimates(part, field, coarse)
         if truth is not None:
             _compare_truth(part, estimates, truth)
+        found = compare_products(reader, tile, layer, part.day, {m: estimate for m, (estimate, _) in estimates.items()})
+        for (product, member), comparison in found.items():
+            part.out.tallies.put("references", (product, layer.name, part.day, member), comparison)
         part.out.matchups.extend(_matchups(part, stations, estimates))
+        part.out.samples.extend(_samples(part, stations))
 
 
 def _estimates(part: _Slice, field: Field, coarse: Field) -> Estimates:
@@ -149,12 +170,44 @@ def _compare_truth(part: _Slice, estimates: Estimates, truth: Field) -> None:
     layer, ratio = part.layer.name, part.tile.ratio
     for member, (estimate, std) in estimates.items():
         cells = cell_moments(estimate, reference, ratio)
-        part.out.truth[layer, part.day, member] += compare_cells(cells, estimate, reference, std)
+        score = None if std is None else _calibrated(part, member, (estimate, reference, std), int(cells[..., 0].sum()))
+        part.out.truth[layer, part.day, member] += compare_cells(cells, estimate, reference, std, score)
         part.out.errors[layer, member].count(part.tile.cells, cells[..., 0], squared_errors(cells))
+        if member in MAPPED:
+            part.out.tallies.put("cells", (layer, member), CellErrors({part.tile.cells: cells}))
+            if part.index is not None:
+                by_index = profile(estimate, reference, std, part.index, part.threshold)
+                part.out.tallies.put("profiles", (layer, member), by_index)
     if part.limits is not None:
         counts = joint_histogram(reference[known], estimates["ensemble"][0][known], part.limits)
         for bins, count in counts.items():
             part.out.scatter[layer][bins] += count
+
+
+def _calibrated(
+    part: _Slice, member: str, fields: tuple[Field, Field, Field], pairs: int
+) -> tuple[float, float, float] | None:
+    """Count how right a stated uncertainty is; return hits, intervals and score where that is of all pairs."""
+    found = calibrate_field(*fields, span_of(part.limits))
+    part.out.tallies.put("calibration", (part.layer.name, member), found)
+    return (found.hits[NOMINAL.index(0.9)], found.n, found.crps) if found.n == pairs else None
+
+
+def _samples(part: _Slice, stations: list[Station]) -> list[dict[str, Any]]:
+    """Return one row per station: the dissimilarity index, and the independent products at its pixel."""
+    rows: list[dict[str, Any]] = []
+    for station in stations:
+        row: dict[str, Any] = {}
+        if part.index is not None:
+            row[DISSIMILARITY] = float(part.index[station.y - part.tile.core.y0, station.x - part.tile.core.x0])
+        for product in part.reader.job.products:
+            place = Window(station.y, station.y + 1, station.x, station.x + 1)
+            found = part.reader.product(product, part.layer.name, place, part.day)
+            if found is not None:
+                row[product.name] = float(found[0, 0])
+        if row:
+            rows.append({"station": station.name, "layer": part.layer.name, "day": part.day} | row)
+    return rows
 
 
 def joint_histogram(truth: Field, estimate: Field, limits: tuple[float, float]) -> dict[str, int]:

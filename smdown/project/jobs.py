@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from smdown import evaluation, inference, sources, training
+from smdown.evaluation.config import IndependentConfig, ReferenceConfig
+from smdown.grid import nominal_ratio
 from smdown.training.card import read_card
 
 if TYPE_CHECKING:
@@ -78,7 +81,7 @@ def predict_job(project: Project) -> inference.PredictJob:
 
 def evaluate_job(project: Project) -> evaluation.EvaluateJob:
     """Return what an evaluation is told."""
-    config = project.config
+    config, collocation = project.config, project.config.evaluation.triple_collocation
     return evaluation.EvaluateJob(
         mosaic_url=project.mosaic_url,
         grid=config.grid,
@@ -96,4 +99,23 @@ def evaluate_job(project: Project) -> evaluation.EvaluateJob:
         stations_url=project.stations_url,
         held_out=tuple(read_card(project.bundle_url).splits.held_out_stations) if project.stations_url else None,
         baselines_url=project.baselines_url,
+        references=_products(project, config.evaluation.references),
+        products=_products(project, {} if collocation is None else collocation.products),
+        anomaly_days=None if collocation is None else collocation.anomaly_days,
+    )
+
+
+def _products(
+    project: Project, products: Mapping[str, ReferenceConfig] | Mapping[str, IndependentConfig]
+) -> tuple[evaluation.ProductInput, ...]:
+    """Return the products that the map is set beside, each with the ratio of its comparison, 0 for none."""
+    lattice = project.config.grid.lattice
+    return tuple(
+        evaluation.ProductInput(
+            name,
+            project.url("sources", f"{product.source}.zarr"),
+            tuple(product.variables.items()),
+            nominal_ratio(lattice, product.resolution) if isinstance(product, ReferenceConfig) else 0,
+        )
+        for name, product in products.items()
     )

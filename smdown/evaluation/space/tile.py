@@ -1,0 +1,96 @@
+"""What one layer of one day of one tile tells of space: spectra of its windows, and other products on their grids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from smdown.evaluation import baselines
+from smdown.evaluation.job import LayerInput
+from smdown.evaluation.reader import Reader
+from smdown.evaluation.space.spectrum import Spectrum, spectra_of
+from smdown.evaluation.space.windows import windows_of
+from smdown.evaluation.stats import Comparison, compare
+from smdown.grid import Tile, Window
+from smdown.kernels import axis_weights, resample
+
+F32 = npt.NDArray[np.float32]
+MIN_SIDE = 16
+"""Fewest pixels along one side of a window that has a spectrum."""
+
+
+def tile_spectra(
+    reader: Reader, tile: Tile, layer: LayerInput, day: str, field: F32, truth: F32 | None
+) -> dict[str, Spectrum]:
+    """Return the sums over the windows of a tile, by field: truth, the map, and the coarse product at its pixels.
+
+    Parameters
+    ----------
+    reader : Reader
+        For what windows have beyond the tile.
+    tile : Tile
+        Where.
+    layer : LayerInput
+        Which.
+    day : str
+        ISO day.
+    field, truth : ndarray
+        The map and the truth, if any, over the tile.
+    """
+    out: dict[str, Spectrum] = {}
+    for cells in windows_of(tile, reader.job.grid):
+        pixels = cells.refine(tile.ratio)
+        if pixels.height < MIN_SIDE:
+            continue
+        fields: dict[str, F32] = {}
+        for name, cube, array in (("truth", reader.truth, truth), ("ensemble", reader.mosaic, field)):
+            if array is not None:
+                inside = tile.core.contains(pixels)
+                part = (
+                    array[pixels.relative_to(tile.core).slices]
+                    if inside
+                    else reader.field(cube, layer.name, pixels, day)
+                )
+                fields[name] = np.full(pixels.shape, np.nan, np.float32) if part is None else part
+        coarse = reader.coarse(layer, cells.expand(baselines.MARGIN), day)
+        margin = slice(baselines.MARGIN, -baselines.MARGIN)
+        fields["coarse_nearest"] = baselines.nearest(coarse[margin, margin], tile.ratio)
+        fields["coarse_cubic"] = baselines.cubic(coarse, tile.ratio)
+        found = spectra_of(list(fields.values()), referenced=truth is not None)
+        for name, spectrum in zip(fields, found, strict=True):
+            out[name] = out.get(name, Spectrum()) + spectrum
+    return out
+
+
+def compare_products(
+    reader: Reader, tile: Tile, layer: LayerInput, day: str, estimates: Mapping[str, F32]
+) -> dict[tuple[str, str], Comparison]:
+    """Return how estimates compare with each gridded product, by product and member, over pixels that all have.
+
+    The estimates are averaged over the pixels of the grid on which product and map are compared.
+    """
+    out: dict[tuple[str, str], Comparison] = {}
+    for product in reader.job.references:
+        reference = reader.product(product, layer.name, tile.cells.refine(product.ratio), day)
+        if reference is None:
+            continue
+        averaged = {member: averages(field, tile.cells, product.ratio) for member, field in estimates.items()}
+        known = np.isfinite(reference)
+        for field in averaged.values():
+            known &= np.isfinite(field)
+        if known.any():
+            reference = np.where(known, reference, np.float32(np.nan))
+            for member, field in averaged.items():
+                out[product.name, member] = compare(field, reference, product.ratio)
+    return out
+
+
+def averages(field: F32, cells: Window, ratio: int) -> F32:
+    """Return the area means of a field of whole cells over pixels of another ratio, NaN where the middle is missing."""
+    fine = field.shape[0] // cells.height
+    if fine == ratio:
+        return field
+    rows, cols = (axis_weights(np.arange(n * ratio + 1) * (fine / ratio), "average") for n in cells.shape)
+    return resample(field, 0, 0, rows, cols, coarsen=True)
