@@ -132,3 +132,70 @@ def curves(name: str, lines: Mapping[str, Sequence[float]], label: str) -> str:
     axes.grid(axis="y", color=_FAINT, lw=0.4, alpha=0.5)
     _legend(axes, loc="best")
     return _svg(figure, name, "Learning curves")
+
+
+def by_wavelength(
+    name: str,
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    label: str,
+    *,
+    cell: float,
+    log: bool = False,
+    half: bool = False,
+) -> str:
+    """Draw curves over wavelengths in metres, long ones on the left, with the side of a coarse cell."""
+    figure, axes = _figure(4.6, 2.9)
+    for colour, (line, (x, y)) in zip((_INK, *COLOURS), lines.items(), strict=False):
+        axes.plot(x, y, color=colour, lw=1.6, label=line)
+    axes.set_xscale("log")
+    if log:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.3)
+    if half:
+        axes.axhline(0.5, color=_INK, lw=0.8, ls="--")
+    axes.axvline(cell, color=_FAINT, lw=1.2, ls=":")
+    axes.invert_xaxis()
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v / 1000:g} km" if v >= 1000 else f"{v:g} m"))
+    axes.set(xlabel="wavelength", ylabel=label)
+    axes.grid(color=_FAINT, lw=0.4, alpha=0.5)
+    _legend(axes, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.1, columnspacing=1.1)
+    return _svg(figure, name, f"{label} by wavelength")
+
+
+def histogram(name: str, edges: Sequence[float], heights: Sequence[float], label: str) -> str:
+    """Draw bars whose even height is one."""
+    figure, axes = _figure(3.9, 2.5)
+    axes.bar(edges[:-1], heights, width=np.diff(edges), align="edge", color=COLOURS[0], edgecolor="none", alpha=0.85)
+    axes.axhline(1, color=_INK, lw=0.9, ls="--")
+    axes.set(xlabel=label, ylabel="share of an even one", xlim=(edges[0], edges[-1]))
+    return _svg(figure, name, f"Histogram: {label}")
+
+
+def spread_skill(
+    name: str, spread: Sequence[float], error: Sequence[float], counts: Sequence[float], labels: tuple[str, str]
+) -> str:
+    """Draw errors made against those stated, with the line of equality."""
+    figure, axes = _figure(3.9, 2.9)
+    most = max(counts)
+    axes.plot(spread, error, color=COLOURS[0], lw=1.2)
+    axes.scatter(spread, error, s=[10 + 60 * c / most for c in counts], color=COLOURS[0], lw=0)
+    high = max(*spread, *error) * 1.08
+    axes.plot([0, high], [0, high], color=_INK, lw=0.9, ls="--")
+    axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(0, high), ylim=(0, high))
+    return _svg(figure, name, f"{labels[1]} against {labels[0]}")
+
+
+def by_dissimilarity(
+    name: str, lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], threshold: float, label: str
+) -> str:
+    """Draw errors over the dissimilarity index, with the threshold of the area of applicability."""
+    figure, axes = _figure(3.9, 2.5)
+    for colour, (line, (x, y)) in zip(COLOURS, lines.items(), strict=False):
+        axes.plot(x, y, color=colour, lw=1.5, marker=".", label=line)
+    axes.axvline(threshold, color=_INK, lw=1.0, ls=":")
+    axes.set(xlabel="dissimilarity index", ylabel=label)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color=_FAINT, lw=0.4, alpha=0.5)
+    _legend(axes, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.1)
+    return _svg(figure, name, f"{label} by dissimilarity index")

@@ -19,6 +19,9 @@ from smdown.cubes.store import names
 from smdown.errors import SmdownError
 from smdown.evaluation.job import EvaluateJob, LayerInput, job_from_json
 
+FINDINGS = ("space", "calibration", "applicability", "triple_collocation", "station_summary")
+"""Files of the evaluation beside ``metrics.json`` and ``sensitivity.json``."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -36,6 +39,8 @@ class Record:
         As on disk, empty where absent.
     job : EvaluateJob, optional
         What was evaluated.
+    others : dict
+        Further files of the evaluation, by name.
     """
 
     url: str
@@ -47,6 +52,11 @@ class Record:
     matchups: pd.DataFrame = field(default_factory=pd.DataFrame)
     stations: pd.DataFrame = field(default_factory=pd.DataFrame)
     job: EvaluateJob | None = None
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def findings(self, name: str) -> dict[str, Any]:
+        """Return what ``evaluation/<name>.json`` holds, empty where absent."""
+        return self.others.get(name, {})
 
     @cached_property
     def mosaic(self) -> Cube | None:
@@ -124,6 +134,7 @@ def load_record(workdir: str | Path) -> Record:
         _csv(join(url, "evaluation", "matchups.csv")),
         _csv(join(url, "evaluation", "stations.csv")),
         job_from_json(job) if job else None,
+        {name: _json(join(url, "evaluation", f"{name}.json")) for name in FINDINGS},
     )
 
 

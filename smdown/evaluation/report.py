@@ -20,6 +20,9 @@ from smdown.evaluation.choice import choices
 from smdown.evaluation.inputs import input_pages
 from smdown.evaluation.job import LayerInput
 from smdown.evaluation.maps import MapSet, map_set, region_text
+from smdown.evaluation.pages.matched import collocation_tables, interval_note, station_tables
+from smdown.evaluation.pages.space import space_pages
+from smdown.evaluation.pages.uncertainty import Table, uncertainty_pages
 from smdown.evaluation.record import Record, load_record
 from smdown.evaluation.stations import in_grid_percent
 
@@ -46,6 +49,8 @@ class LayerPage:
         Stations on the map: left and top in percent, whether held out, text.
     series : list of tuple
         Title and SVG of station series.
+    station_tables : list of Table
+        Medians over stations, and errors by triple collocation.
     """
 
     layer: LayerInput
@@ -57,6 +62,7 @@ class LayerPage:
     station_scatter: str
     dots: list[dict[str, Any]]
     series: list[tuple[str, str]]
+    station_tables: list[Table]
 
 
 def write_report(
@@ -104,6 +110,9 @@ def _page(record: Record, title: str, day: str | None, config_text: str, command
         sensitivity=sections.sensitivity_blocks(record),
         agreement=sections.agreement_text(record),
         choices=choices(record),
+        space=space_pages(record),
+        uncertainty=uncertainty_pages(record),
+        interval_note=interval_note(record),
         curves=sections.learning_curves(record),
         inputs=input_pages(record.url),
         weights=tables.weight_rows(record),
@@ -140,6 +149,7 @@ def _layer_page(record: Record, layer: LayerInput, day: str | None) -> LayerPage
         _station_scatter(record, layer),
         _dots(record, layer),
         sections.station_series(record, layer),
+        [*station_tables(record, layer), *collocation_tables(record, layer)],
     )
 
 

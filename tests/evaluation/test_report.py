@@ -95,10 +95,10 @@ def test_the_page_shows_everything_that_there_is(project):
         {"networks": {"dnn": {"train": [3, 2], "validation": [3, 2.5], "seconds": [1, 1], "waiting": [0, 0]}}},
     )
     page = page_of(project, title="A region", config_text="name: x")
-    # two layers: swipe (2), whole and close up (4 each), station map
-    assert page.images == 2 * (2 + 4 + 4 + 1)
-    # two layers: density, station scatter, two series; one learning curve
-    assert page.charts == 2 * (1 + 1 + 2) + 1
+    # two layers: swipe (2), whole and close up (4 each), errors of cells (3), station map
+    assert page.images == 2 * (2 + 4 + 4 + 3 + 1)
+    # two layers: density, station scatter, two series, spectra (2), calibration (2); one learning curve
+    assert page.charts == 2 * (1 + 1 + 2 + 2 + 2) + 1
     ensemble = metrics["layers"]["sm_surface"]["truth"]["ensemble"]
     for text in (
         figures(ensemble["rmse"]),
@@ -110,7 +110,10 @@ def test_the_page_shows_everything_that_there_is(project):
         "Root-zone soil moisture",
     ):
         assert text in page.words
-    for section in ("summary", "maps", "accuracy", "stations", "sensitivity", "training", "run", "provenance"):
+    for section in (
+        *("summary", "maps", "accuracy", "space", "uncertainty", "stations"),
+        *("sensitivity", "training", "run", "provenance"),
+    ):
         assert section in page.ids
 
 
@@ -123,7 +126,7 @@ def test_the_page_does_without_truth_stations_members_and_second_layer(project):
     evaluated(project, job)
     page = page_of(project)
     assert page.images == 2 + 3 + 3
-    assert page.charts == 0
+    assert page.charts == 1  # the map's own spectrum
     assert "remains unknown" in page.words
     assert not {"accuracy", "stations", "sensitivity", "training", "run"} & set(page.ids)
 

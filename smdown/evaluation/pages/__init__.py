@@ -1,0 +1,1 @@
+"""Sections of the report from files beside ``metrics.json``: space, uncertainty, stations."""
