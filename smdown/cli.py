@@ -136,6 +136,21 @@ _stage_command("evaluate", "Compare the map with truth and stations, rank the dr
 
 
 @app.command()
+def report(
+    what: Annotated[
+        Path, typer.Argument(metavar="WHAT", help="Project file (YAML), or the folder of a run.", show_default=False)
+    ],
+    workdir: Workdir = None,
+    sets: Set = None,
+    day: Annotated[str | None, typer.Option("--day", help="Day of the maps, as in 2020-07-20.")] = None,
+) -> None:
+    """Write the report of a run anew from what lies in its folder: report.html, one page that needs no network."""
+    from smdown.project import report_of
+
+    Console().print(report_of(what, workdir=workdir, overrides=sets or (), day=day), highlight=False, soft_wrap=True)
+
+
+@app.command()
 def run(
     config: Config,
     cluster: ClusterOption = None,

@@ -17,6 +17,7 @@ import xarray as xr
 from smdown import open_project
 from smdown.cubes import open_cube
 from smdown.inference import Flag
+from tests.browser import look_at
 from tests.pipeline import make_inputs, smdown, write_project
 
 pytestmark = pytest.mark.timeout(600)
@@ -426,3 +427,25 @@ def test_help_and_version():
     assert code == 0
     for command in ("ingest", "features", "train", "predict", "evaluate", "run", "demo", "twin", "plan", "export"):
         assert command in out
+
+
+def test_the_report_in_a_browser(done):
+    _, work = done
+    seen = look_at(work / "report.html")
+    assert seen.complaints == []
+    assert seen.asked == []
+    assert seen.swipes == 4  # two layers, wide and narrow
+    assert seen.charts > 10
+
+
+def test_the_report_again_from_the_folder_of_the_run_or_its_project_file(done):
+    project, work = done
+    for args in ((work,), (project, "--workdir", work)):
+        (work / "report.html").unlink()
+        code, out, err = smdown("report", *args)
+        assert code == 0, err
+        assert out.strip() == str(work / "report.html")
+        assert (work / "report.html").exists()
+    code, _, err = smdown("report", work / "evaluation" / "partials")
+    assert code == 2
+    assert "holds no run" in err

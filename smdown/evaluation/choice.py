@@ -48,6 +48,8 @@ class Choice:
 
 
 MINUS = "\N{MINUS SIGN}"
+ALIKE = 0.005
+"""Change of an error, as a share of it, that nobody would act on."""
 KEYS = ("rmse_ratio", "rmse_ratio_low", "rmse_ratio_high")
 HELD_KEYS = ("ratio", "ratio_low", "ratio_high")
 
@@ -104,6 +106,8 @@ def signed(ratio: float) -> str:
 
 def verdict(low: float, high: float) -> str:
     """Return in a word how an error compares with that of the map, given the interval of their ratio."""
+    if max(abs(low - 1), abs(high - 1)) < ALIKE:
+        return "as good as the map"
     if low > 1:
         return "worse than the map"
     return "better than the map" if high < 1 else "no difference beyond chance"
@@ -111,7 +115,7 @@ def verdict(low: float, high: float) -> str:
 
 def _findings(members: Mapping[str, Mapping[str, float]], reference: str, keys: tuple[str, str, str]) -> list[str]:
     """Return in sentences what the ensemble beats, and what beats it."""
-    groups: dict[str, list[str]] = {"worse than the map": [], "better than the map": []}
+    groups: dict[str, list[str]] = {"worse than the map": [], "better than the map": [], "as good as the map": []}
     unsure: list[str] = []
     for member, figures in members.items():
         _, low, high = (figures.get(key, math.nan) for key in keys)
@@ -121,6 +125,7 @@ def _findings(members: Mapping[str, Mapping[str, float]], reference: str, keys: 
     parts = [
         f"the ensemble is better than {_listed(groups['worse than the map'])}" if groups["worse than the map"] else "",
         f"worse than {_listed(groups['better than the map'])}" if groups["better than the map"] else "",
+        f"as good as {_listed(groups['as good as the map'])}" if groups["as good as the map"] else "",
         f"not to be told from {_listed(unsure)}" if unsure else "",
     ]
     said = [part for part in parts if part]

@@ -101,7 +101,7 @@ def map_set(record: Record, layer: LayerInput, day: str) -> MapSet | None:
     cells = _interesting_cells(whole.fine, grid, factor)
     close = _read(record, layer, day, grid, cells, decimation(cells.refine(grid.ratio).shape, CLOSE_SIDE, grid.ratio))
     values = scale_of([f for f in (whole.coarse, whole.fine, whole.truth, close.fine) if f is not None])
-    spread = scale_of([f for f in (whole.std, close.std) if f is not None], "BuPu")
+    spread = scale_of([f for f in (whole.std, close.std) if f is not None], "BuPu", least=0.3)
     pixels = cells.refine(grid.ratio).relative_to(grid.window)
     height, width = grid.shape
     box = (pixels.x0 / width, pixels.y0 / height, pixels.width / width, pixels.height / height)

@@ -130,8 +130,11 @@ def nice(value: float) -> float:
     return max(m for m in (1.0, 2.0, 5.0) if m * power <= value * (1 + 1e-9)) * power
 
 
-def scale_of(fields: list[Field], colours: str = "YlGnBu", *, centred: bool = False) -> Scale:
-    """Return a scale for several fields: their 1st to 99th percentile, or symmetric about zero."""
+def scale_of(fields: list[Field], colours: str = "YlGnBu", *, centred: bool = False, least: float = 1e-3) -> Scale:
+    """Return a scale for several fields: their 1st to 99th percentile, or symmetric about zero.
+
+    It spans no less than `least` of its largest value, so that what hardly varies looks as it is.
+    """
     values = np.concatenate([f[np.isfinite(f)].ravel() for f in fields] or [np.zeros(0, np.float32)])
     if values.size == 0:
         return Scale(0.0, 1.0, colours)
@@ -139,4 +142,7 @@ def scale_of(fields: list[Field], colours: str = "YlGnBu", *, centred: bool = Fa
         reach = float(np.percentile(np.abs(values), 98)) or 1.0
         return Scale(-reach, reach, colours)
     low, high = (float(v) for v in np.percentile(values, (1, 99)))
-    return Scale(low, high if high > low else low + max(abs(low), 1.0) * 1e-3, colours)
+    span = least * (max(abs(low), abs(high)) or 1.0)
+    if high - low < span:
+        low, high = (low + high - span) / 2, (low + high + span) / 2
+    return Scale(low, high, colours)

@@ -473,9 +473,9 @@ class Project(Exports):
         results.write_quicklooks(self)
 
     @owning
-    def write_report(self) -> str:
-        """Write ``report.html`` and return its place."""
-        return results.write_report(self)
+    def write_report(self, day: str | None = None) -> str:
+        """Write ``report.html``, with maps of a day if one is named, and return its place."""
+        return results.write_report(self, day)
 
 
 def _say_notes(name: str, notes: Sequence[str], progress: Progress) -> None:

@@ -58,7 +58,8 @@ def write_quicklooks(project: Project) -> None:
         quicklook(project.mosaic_url, layer.name, project.config.mapped_days[-1], place)
 
 
-def write_report(project: Project) -> str:
+def write_report(project: Project, day: str | None = None) -> str:
     """Write ``report.html`` and return its place."""
     text = yaml.safe_dump(project.config.model_dump(mode="json", exclude_unset=True), sort_keys=False)
-    return evaluation.write_report(project.workdir, title=project.config.title or project.config.name, config_text=text)
+    title = project.config.title or project.config.name
+    return evaluation.write_report(project.workdir, title=title, day=day, config_text=text)

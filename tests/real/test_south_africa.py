@@ -9,6 +9,7 @@ import rioxarray  # noqa: F401 - the accessor
 import xarray as xr
 
 from smdown.inference import Flag
+from tests.browser import look_at
 from tests.pipeline import smdown
 
 CONFIG = Path(__file__).parents[2] / "configs" / "south_africa.yaml"
@@ -65,3 +66,10 @@ def test_report_reads_without_truth_or_stations(work):
     page = (work / "report.html").read_text(encoding="utf-8")
     assert "Western and Northern Cape" in page
     assert not re.search(r"(src|href)=.https?:|url\(.?https?:", page), "the page needs the network"
+
+
+def test_report_in_a_browser(work):
+    seen = look_at(work / "report.html")
+    assert seen.complaints == []
+    assert seen.asked == []
+    assert seen.swipes == 2  # wide and narrow

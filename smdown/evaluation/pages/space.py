@@ -101,12 +101,14 @@ def _ratio(
     if not own.get("ratio"):
         return None
     lines = {
-        "map: power over the truth's": _curve(spectra, own, "ratio"),
-        "map: coherence with the truth": _curve(spectra, own, "coherence"),
+        "power of the map": _curve(spectra, own, "ratio"),
+        "coherence of the map": _curve(spectra, own, "coherence"),
     }
     if fields.get("coarse_cubic", {}).get("coherence"):
-        lines["cubic: coherence with the truth"] = _curve(spectra, fields["coarse_cubic"], "coherence")
-    svg = charts.by_wavelength(f"ratio-{layer.name}", lines, "share", cell=number(spectra.get("cell_m")), half=True)
+        lines["coherence of cubic"] = _curve(spectra, fields["coarse_cubic"], "coherence")
+    svg = charts.by_wavelength(
+        f"ratio-{layer.name}", lines, "share of the truth's", cell=number(spectra.get("cell_m")), half=True
+    )
     return svg, (
         "How much of the truth's power the map holds, and how much of it lies in the right places (squared coherence); "
         "the effective resolution is the wavelength where a curve falls under one half."

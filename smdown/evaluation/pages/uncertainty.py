@@ -62,8 +62,8 @@ def uncertainty_pages(record: Record) -> list[UncertaintyPage]:
 def _page(record: Record, layer: LayerInput) -> UncertaintyPage:
     data = record.findings("calibration")
     references: Mapping[str, Any] = data.get("layers", {}).get(layer.name, {})
-    references = {k: v for k, v in references.items() if v}
-    reference = next((r for r in ("truth", "stations", "stations_training") if r in references), "")
+    references = {k: references[k] for k in ("truth", "stations") if references.get(k)}
+    reference = next(iter(references), "")
     own = references.get(reference, {}).get("ensemble", {})
     drawn = [
         *_calibration_charts(layer, own, data.get("pit_edges", []), reference),

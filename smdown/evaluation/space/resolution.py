@@ -85,9 +85,9 @@ def falls_under(wavelength: F64, curve: F64, level: float = HALF) -> tuple[float
 
 
 def smoothed(curve: F64) -> F64:
-    """Return the means of each band and its neighbours: what chance does to a single band moves no resolution."""
-    total = np.convolve(curve, np.ones(3), "same")
-    return np.asarray(total / np.convolve(np.ones_like(curve), np.ones(3), "same"))
+    """Return the median of each band and its neighbours: what chance does to a single band moves no resolution."""
+    padded = np.pad(curve, 1, mode="edge")
+    return np.asarray(np.median([padded[:-2], padded[1:-1], padded[2:]], axis=0))
 
 
 def figures(scales: Scales, spectra: Mapping[str, Spectrum], reference: str | None) -> dict[str, dict[str, Any]]:
