@@ -114,7 +114,7 @@ def _evaluate(part: _Slice, flags: npt.NDArray[np.uint8] | None, stations: list[
     if part.index is not None and layer is reader.job.layers[0]:
         part.out.tallies.put("area", (part.day,), area_of(part.index, field, part.threshold))
     truth = reader.field(reader.truth, layer.name, core, part.day)
-    for name, spectrum in tile_spectra(reader, tile, layer, part.day, field, truth).items():
+    for name, spectrum in tile_spectra(reader, tile, layer, part.day, (field, truth, coarse)).items():
         part.out.tallies.put("spectra", (layer.name, part.day, name), spectrum)
     if truth is not None or stations or reader.job.references:
         estimates = _estimates(part, field, coarse)

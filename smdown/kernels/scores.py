@@ -38,7 +38,8 @@ def count_scores(estimate: F32, reference: F32, std: F32, span: float, widths: F
         and of their squares; hits of each interval; histogram of the probability integral transform; and ``(3, bin)``
         number, sum of variances and sum of squared errors by bin of the standard deviation.
     """
-    scores, hits = np.zeros(4), np.zeros(len(widths))
+    n, crps, sum_z, sum_zz = 0, 0.0, 0.0, 0.0
+    hits = np.zeros(len(widths))
     pit, spread = np.zeros(PIT_BINS), np.zeros((3, SPREAD_BINS))
     root = math.sqrt(2.0)
     for i in range(estimate.shape[0]):
@@ -50,10 +51,10 @@ def count_scores(estimate: F32, reference: F32, std: F32, span: float, widths: F
             z = error / sigma
             turned = math.erf(z / root)
             density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-            scores[0] += 1
-            scores[1] += sigma * (z * turned + 2 * density - 1 / math.sqrt(math.pi))
-            scores[2] += z
-            scores[3] += z * z
+            n += 1
+            crps += sigma * (z * turned + 2 * density - 1 / math.sqrt(math.pi))
+            sum_z += z
+            sum_zz += z * z
             for k in range(len(widths)):
                 hits[k] += abs(z) <= widths[k]
             pit[min(PIT_BINS - 1, int((0.5 - 0.5 * turned) * PIT_BINS))] += 1
@@ -62,7 +63,7 @@ def count_scores(estimate: F32, reference: F32, std: F32, span: float, widths: F
             spread[0, place] += 1
             spread[1, place] += sigma * sigma
             spread[2, place] += error * error
-    return scores, hits, pit, spread
+    return np.array((float(n), crps, sum_z, sum_zz)), hits, pit, spread
 
 
 @compiled
@@ -87,11 +88,13 @@ def sort_errors(estimate: F32, reference: F32, std: F32, index: F32, edges: F32,
     """
     out = np.zeros((5, len(edges) + 1))
     stated = std.size == estimate.size
+    k = 0  # the bin of the pixel before: neighbours are alike
     for i in range(estimate.size):
         error = np.float64(estimate[i]) - np.float64(reference[i])
         if not (math.isfinite(error) and math.isfinite(index[i])):
             continue
-        k = 0
+        while k > 0 and index[i] <= edges[k - 1]:
+            k -= 1
         while k < len(edges) and index[i] > edges[k]:
             k += 1
         out[0, k] += 1

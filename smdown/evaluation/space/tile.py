@@ -22,7 +22,7 @@ MIN_SIDE = 16
 
 
 def tile_spectra(
-    reader: Reader, tile: Tile, layer: LayerInput, day: str, field: F32, truth: F32 | None
+    reader: Reader, tile: Tile, layer: LayerInput, day: str, fields: tuple[F32, F32 | None, F32]
 ) -> dict[str, Spectrum]:
     """Return the sums over the windows of a tile, by field: truth, the map, and the coarse product at its pixels.
 
@@ -36,32 +36,36 @@ def tile_spectra(
         Which.
     day : str
         ISO day.
-    field, truth : ndarray
-        The map and the truth, if any, over the tile.
+    fields : tuple of ndarray
+        Over the tile the map and the truth, if any; and the coarse product with `baselines.MARGIN` more cells.
     """
+    field, truth, coarse = fields
+    around = tile.cells.expand(baselines.MARGIN)
     out: dict[str, Spectrum] = {}
     for cells in windows_of(tile, reader.job.grid):
-        pixels = cells.refine(tile.ratio)
+        pixels, wide = cells.refine(tile.ratio), cells.expand(baselines.MARGIN)
         if pixels.height < MIN_SIDE:
             continue
-        fields: dict[str, F32] = {}
+        parts: dict[str, F32] = {}
         for name, cube, array in (("truth", reader.truth, truth), ("ensemble", reader.mosaic, field)):
             if array is not None:
-                inside = tile.core.contains(pixels)
-                part = (
-                    array[pixels.relative_to(tile.core).slices]
-                    if inside
-                    else reader.field(cube, layer.name, pixels, day)
-                )
-                fields[name] = np.full(pixels.shape, np.nan, np.float32) if part is None else part
-        coarse = reader.coarse(layer, cells.expand(baselines.MARGIN), day)
+                part = _cut(array, tile.core, pixels)
+                found = reader.field(cube, layer.name, pixels, day) if part is None else part
+                parts[name] = np.full(pixels.shape, np.nan, np.float32) if found is None else found
+        part = _cut(coarse, around, wide)
+        near = reader.coarse(layer, wide, day) if part is None else part
         margin = slice(baselines.MARGIN, -baselines.MARGIN)
-        fields["coarse_nearest"] = baselines.nearest(coarse[margin, margin], tile.ratio)
-        fields["coarse_cubic"] = baselines.cubic(coarse, tile.ratio)
-        found = spectra_of(list(fields.values()), referenced=truth is not None)
-        for name, spectrum in zip(fields, found, strict=True):
+        parts["coarse_nearest"] = baselines.nearest(near[margin, margin], tile.ratio)
+        parts["coarse_cubic"] = baselines.cubic(near, tile.ratio)
+        spectra = spectra_of(list(parts.values()), referenced=truth is not None)
+        for name, spectrum in zip(parts, spectra, strict=True):
             out[name] = out.get(name, Spectrum()) + spectrum
     return out
+
+
+def _cut(array: F32, window: Window, part: Window) -> F32 | None:
+    """Return a part of an array that covers a window, None where it reaches beyond."""
+    return array[part.relative_to(window).slices] if window.contains(part) else None
 
 
 def compare_products(
