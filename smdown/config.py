@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pyproj import Transformer
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
 
 from smdown.errors import ConfigError, GridError
 from smdown.evaluation.config import CollocationConfig, ReferenceConfig, check_independence, check_products
@@ -43,6 +44,40 @@ class PeriodConfig(_Model):
         """Every day, as ISO text."""
         count = (self.end - self.start).days + 1
         return tuple((self.start + timedelta(days=n)).isoformat() for n in range(count))
+
+
+class LatticeConfig(_Model):
+    """The grid of a coarse product that is not one of those with a name."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$", description="Short name, kept with what is trained on it.")
+    crs: str = Field(description="Coordinate reference system in metres, such as EPSG:4087 for a grid in degrees.")
+    x0: float = Field(description="Left edge of the first column, in its units.")
+    y0: float = Field(description="Upper edge of the first row, in its units.")
+    cell: float = Field(gt=0, description="Side of a cell, in its units.")
+    rows: int = Field(gt=0, description="Rows, from north to south.")
+    cols: int = Field(gt=0, description="Columns.")
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if self.name in LATTICES:
+            raise ValueError(f"{self.name!r} is a lattice that is known; write its name alone, or choose another")
+        try:
+            crs = CRS.from_user_input(self.crs)
+        except CRSError:
+            raise ValueError(f"{self.crs!r} names no coordinate reference system; try EPSG:4087") from None
+        if not crs.is_projected:
+            raise ValueError(f"{self.crs} is not in metres; for a grid in degrees write EPSG:4087, 111319.49 m each")
+        return self
+
+    @property
+    def lattice(self) -> Lattice:
+        """The grid."""
+        return Lattice(**self.model_dump())
+
+
+def _lattice_form(value: Any) -> str:
+    """Return whether a lattice is given by its name or in full, so that errors are of that form alone."""
+    return "own" if isinstance(value, dict | LatticeConfig) else "named"
 
 
 class ExtentConfig(_Model):
@@ -135,7 +170,9 @@ class PredictionConfig(_Model):
 class EvaluationConfig(_Model):
     """What the map is compared with."""
 
-    truth: str | None = Field(None, description="Cube with a fine reference on the same grid.")
+    truth: str | None = Field(
+        None, description="Fine reference on the map's grid: a source (dated_raster), or the URL of a cube."
+    )
     stations: str | None = Field(None, description="Source that holds stations.")
     references: dict[str, ReferenceConfig] = Field({}, description="Coarser gridded products to compare with, by name.")
     triple_collocation: CollocationConfig | None = Field(
@@ -154,7 +191,10 @@ class ProjectConfig(_Model):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="Short name; also the default working directory.")
     title: str = Field("", description="Heading of the report.")
     inputs: str = Field(".", description="Folder or URL where the sources' relative paths start.")
-    lattice: Literal["ease2_m09", "ease2_m36"] = Field("ease2_m09", description="Grid of the coarse product.")
+    lattice: Annotated[
+        Annotated[Literal["ease2_m09", "ease2_m36"], Tag("named")] | Annotated[LatticeConfig, Tag("own")],
+        Discriminator(_lattice_form),
+    ] = Field("ease2_m09", description="Grid of the coarse product: a name, or a grid of your own.")
     extent: ExtentConfig
     period: PeriodConfig
     layers: dict[str, LayerConfig] = Field(min_length=1)
@@ -165,9 +205,19 @@ class ProjectConfig(_Model):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @property
+    def coarse_lattice(self) -> Lattice:
+        """The whole grid of the coarse product."""
+        return self.lattice.lattice if isinstance(self.lattice, LatticeConfig) else LATTICES[self.lattice]
+
+    @property
+    def lattice_identity(self) -> Any:
+        """What tells one lattice from another, in plain JSON: its name, or all of it."""
+        return self.lattice.model_dump(mode="json") if isinstance(self.lattice, LatticeConfig) else self.lattice
+
+    @property
     def grid(self) -> NestedGrid:
         """The finest grid: the one that is mapped."""
-        lattice = LATTICES[self.lattice]
+        lattice = self.coarse_lattice
         finest = min(self.features.resolutions)
         return NestedGrid(lattice, self.extent.window(lattice), nominal_ratio(lattice, finest))
 
@@ -200,7 +250,17 @@ class ProjectConfig(_Model):
             _check_names("evaluation.stations", (self.evaluation.stations,), self.sources)
         self._check_products()
         check_no_leak({label.source for label in self.training.labels}, set(self.features.source_names))
+        self._check_truth()
         _ = self.grid, self.mapped_days
+
+    def _check_truth(self) -> None:
+        """Raise ConfigError where what the map is judged by is also what it is made from."""
+        used = {label.source for label in self.training.labels} | set(self.features.source_names)
+        used |= {layer.source for layer in self.layers.values()}
+        if self.evaluation.truth in used:
+            raise ConfigError(
+                f"evaluation.truth: got {self.evaluation.truth}, which the map is made from; name an independent source"
+            )
 
     def _check_products(self) -> None:
         """Raise ConfigError where what the map is compared with does not fit, or is not independent of it."""
@@ -212,7 +272,7 @@ class ProjectConfig(_Model):
                     f"evaluation.references.{name}: got a resolution of {reference.resolution} m, finer than the map's "
                     f"{finest} m; compare on a grid that is not finer than the map"
                 )
-            nominal_ratio(LATTICES[self.lattice], reference.resolution)
+            nominal_ratio(self.coarse_lattice, reference.resolution)
         if (collocation := evaluation.triple_collocation) is None:
             return
         check_products("evaluation.triple_collocation", collocation.products, self.layers, self.sources)

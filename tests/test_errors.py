@@ -94,6 +94,23 @@ def test_wrong_coordinate_system(inputs, place, tmp_path):
     assert "crs" in line
 
 
+def test_a_lattice_of_ones_own_that_cannot_be(inputs, place, tmp_path):
+    project = write_project(tmp_path / "p.yaml", inputs)
+    own = "name: mine, x0: -20037508.34, y0: 10018754.17, cell: 1113.19, rows: 18000, cols: 36000"
+    for wrong, said in (
+        (f"{own}, crs: EPSG:4326", "not in metres"),
+        (f"{own}, crs: EPSG:99999999", "names no coordinate reference system"),
+        (f"{own.replace('mine', 'ease2_m09')}, crs: EPSG:4087", "a lattice that is known"),
+    ):
+        assert said in refused(project, place, "--set", f"lattice={{{wrong}}}")
+
+
+def test_what_the_map_is_made_from_cannot_judge_it(inputs, place, tmp_path):
+    project = write_project(tmp_path / "p.yaml", inputs)
+    for source in ("smap", "soil", "stations"):
+        assert "made from" in refused(project, place, "--set", f"evaluation.truth={source}")
+
+
 def test_empty_extent(inputs, place, tmp_path):
     project = write_project(tmp_path / "p.yaml", inputs)
     line = refused(project, place, "--set", "extent={bbox: [-98.0, 35.0, -97.99, 35.01]}")

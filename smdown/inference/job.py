@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from smdown.grid import NestedGrid, Tile
 from smdown.inference.constraint import Kind, whole_counts
@@ -43,9 +42,13 @@ class LayerJob:
 
     @property
     def scale(self) -> float:
-        """Value of one count on disk: 1e-4, or the smallest power of ten that holds the valid range in 16 bits."""
-        largest = max(abs(v) for v in self.valid_range)
-        return float(10.0 ** max(-4, int(np.ceil(np.log10(max(largest, 1e-300) / 32000)))))
+        """Value of a count on disk: 1e-4, or the least of 1, 2, 5 times a power of ten whose 16 bits hold the range."""
+        wanted = max(abs(v) for v in self.valid_range) / 32000
+        if wanted <= 1e-4:
+            return 1e-4
+        power = math.floor(math.log10(wanted))
+        steps = (float(f"{step}e{n}") for n in (power, power + 1) for step in (1, 2, 5))
+        return next(step for step in steps if step >= wanted)
 
     @property
     def bounds(self) -> tuple[float, float]:

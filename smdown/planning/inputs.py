@@ -9,7 +9,7 @@ import numpy as np
 
 from smdown.cubes.layout import CubeSpec, Variable
 from smdown.errors import InputError
-from smdown.grid import LATTICES, NestedGrid, RasterGrid
+from smdown.grid import LATTICES, NestedGrid, RasterGrid, nominal_ratio
 from smdown.planning.counts import find_cube
 from smdown.planning.volumes import stored_bytes
 from smdown.sources.context import LATTICE_PAD_CELLS, IngestContext
@@ -126,10 +126,13 @@ def _guessed_cube(config: Any, context: IngestContext) -> CubeSpec | None:
     if config.kind in ("ismn", "stations_csv"):
         return None
     if config.kind in ("smap_l3", "smap_l4", "cell_list"):
-        lattice = LATTICES[getattr(config, "lattice", context.nested.lattice.name)]
+        lattice = LATTICES[getattr(config, "lattice", "ease2_m09")]
         cells = context.lattice_cells(lattice).expand(LATTICE_PAD_CELLS).intersect(lattice.window)
         assert cells is not None
         return _cube(NestedGrid(lattice, cells, 1).raster, names, "float32", days)
+    if config.kind == "dated_raster":
+        ratio = 1 if config.resolution is None else nominal_ratio(context.nested.lattice, config.resolution)
+        return _cube(context.nested.at(ratio).raster, names, "float32", days)
     if config.kind == "netcdf":
         return _cube(_raster(context, GUESSED_NETCDF_M), names, "float32", days)
     if config.kind == "reflectance":

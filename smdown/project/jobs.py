@@ -95,7 +95,7 @@ def evaluate_job(project: Project) -> evaluation.EvaluateJob:
         cells_per_tile=config.prediction.cells_per_tile,
         out_url=project.url("evaluation"),
         members_url=project.members_url,
-        truth_url=config.evaluation.truth,
+        truth_url=_truth_url(project),
         stations_url=project.stations_url,
         held_out=tuple(read_card(project.bundle_url).splits.held_out_stations) if project.stations_url else None,
         baselines_url=project.baselines_url,
@@ -103,6 +103,12 @@ def evaluate_job(project: Project) -> evaluation.EvaluateJob:
         products=_products(project, {} if collocation is None else collocation.products),
         anomaly_days=None if collocation is None else collocation.anomaly_days,
     )
+
+
+def _truth_url(project: Project) -> str | None:
+    """Return the cube of the fine reference: that of a source, or any."""
+    truth = project.config.evaluation.truth
+    return project.url("sources", f"{truth}.zarr") if truth in project.config.sources else truth
 
 
 def _products(

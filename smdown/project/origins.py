@@ -29,7 +29,7 @@ def of_drivers(project: Project) -> Record:
         "files": {name: f"{len(files)} files, {fingerprint(files)}" for name, files in project.input_files.items()},
         "extent": config.extent.model_dump(mode="json"),
         "period": config.period.model_dump(mode="json"),
-        "lattice": config.lattice,
+        "lattice": config.lattice_identity,
         "features": config.features.model_dump(mode="json"),
     }
 

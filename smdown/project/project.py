@@ -174,7 +174,7 @@ class Project(Exports):
             self.input_files,
             self.config.extent.model_dump(mode="json"),
             self.config.period.model_dump(mode="json"),
-            self.config.lattice,
+            self.config.lattice_identity,
         )
 
     @cached_property

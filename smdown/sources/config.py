@@ -182,6 +182,33 @@ class RasterConfig(BaseSource):
         return self
 
 
+class DatedRasterConfig(BaseSource):
+    """Anything that GDAL reads, a file a day (or tiles of it), brought to the project's cells or pixels nested in them.
+
+    This is how any gridded variable becomes a coarse product, or a fine reference to judge the map by.
+    """
+
+    kind: Literal["dated_raster"] = "dated_raster"
+    path: str | tuple[str, ...] = Field(".", description="Folder of the files, or a list of folders.")
+    variables: dict[str, str] = Field(
+        min_length=1, description="File name or pattern below path, by name in the cube; the first band is read."
+    )
+    resolution: int | None = Field(
+        None, gt=0, description="Pixel of the cube, nested in the project's cells; the cells themselves by default."
+    )
+    crs: str | None = Field(None, description="Coordinate reference system, where the files state none or a wrong one.")
+    nodata: float | None = Field(None, description="Value that stands for missing, where the files do not declare it.")
+    date_pattern: str | None = Field(
+        None, description="Regular expression whose first group is the date in a file's name."
+    )
+    date_format: str = Field("%Y%m%d", description="Format of that group.")
+
+    @field_validator("date_pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        return check_pattern(pattern)
+
+
 class NetcdfConfig(FileSource):
     """CF NetCDF on a longitude-latitude or projected grid, with or without time."""
 
@@ -338,7 +365,9 @@ def check_pattern(pattern: str | None) -> str | None:
     return pattern
 
 
-GridConfig = SmapL3Config | SmapL4Config | CellListConfig | RasterConfig | NetcdfConfig | ReflectanceConfig
+GridConfig = (
+    SmapL3Config | SmapL4Config | CellListConfig | RasterConfig | DatedRasterConfig | NetcdfConfig | ReflectanceConfig
+)
 StationConfig = IsmnConfig | StationsCsvConfig
 SourceConfig = GridConfig | StationConfig
 """Any source; `kind` tells them apart."""

@@ -15,6 +15,7 @@ from smdown.identity import fingerprint
 from smdown.plan import Plan, Receipt
 from smdown.sources import (
     cell_list,
+    dated_raster,
     fill,
     ismn_archive,
     netcdf,
@@ -29,6 +30,7 @@ from smdown.sources.aside import one_line
 from smdown.sources.config import (
     BaseSource,
     CellListConfig,
+    DatedRasterConfig,
     IsmnConfig,
     NetcdfConfig,
     RasterConfig,
@@ -54,6 +56,7 @@ PROVIDERS: Mapping[type[BaseSource], Any] = {
     SmapL4Config: smap_l4,
     CellListConfig: cell_list,
     RasterConfig: raster,
+    DatedRasterConfig: dated_raster,
     NetcdfConfig: netcdf,
     ReflectanceConfig: reflectance,
     IsmnConfig: ismn_archive,

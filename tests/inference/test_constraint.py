@@ -161,7 +161,9 @@ def test_wrong_use_is_refused_in_one_line():
         constrain(field, coarse, 2, 0, 1, "hard")
 
 
-@pytest.mark.parametrize(("limits", "scale"), [((0.0, 0.9), 1e-4), ((0.0, 100.0), 1e-2), ((-40.0, 3.0), 1e-2)])
+@pytest.mark.parametrize(
+    ("limits", "scale"), [((0.0, 0.9), 1e-4), ((0.0, 100.0), 5e-3), ((-40.0, 3.0), 2e-3), ((280.0, 325.0), 2e-2)]
+)
 def test_the_scale_holds_the_valid_range(limits, scale):
     layer = LayerJob("x", "s", "v", valid_range=limits)
     assert layer.scale == pytest.approx(scale)
