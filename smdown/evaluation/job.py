@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from smdown.cubes import exists, join, open_cube
+from smdown.evaluation.footprint import Footprint
 from smdown.grid import Lattice, NestedGrid, Window
 
-VERSION = 2
+VERSION = 3
 """Version of the partial results; changing what they hold changes it."""
 
 
@@ -68,6 +69,8 @@ class EvaluateJob:
         Stations that training never saw; None if it saw none at all, so that all of them are independent.
     baselines_url : str, optional
         Cube with ``<layer>_<baseline>``: maps of simpler models from the same drivers.
+    footprint : Footprint, optional
+        What stations see of the map; the pixel that holds each, by default.
     """
 
     mosaic_url: str
@@ -81,6 +84,7 @@ class EvaluateJob:
     stations_url: str | None = None
     held_out: tuple[str, ...] | None = None
     baselines_url: str | None = None
+    footprint: Footprint | None = None
 
     @property
     def partials_url(self) -> str:
@@ -96,7 +100,8 @@ def job_from_json(data: dict[str, Any]) -> EvaluateJob:
     """Return the job that :meth:`EvaluateJob.as_json` wrote."""
     grid = data["grid"]
     nested = NestedGrid(Lattice(**grid["lattice"]), Window(**grid["cells"]), grid["ratio"])
-    held_out = data["held_out"]
+    held_out, seen = data["held_out"], data.get("footprint")
+    networks = () if seen is None else tuple((name, radius) for name, radius in seen["networks"])
     return EvaluateJob(
         **data
         | {
@@ -104,6 +109,7 @@ def job_from_json(data: dict[str, Any]) -> EvaluateJob:
             "layers": tuple(LayerInput(**layer) for layer in data["layers"]),
             "days": tuple(data["days"]),
             "held_out": None if held_out is None else tuple(held_out),
+            "footprint": None if seen is None else Footprint(**seen | {"networks": networks}),
         }
     )
 

@@ -78,7 +78,7 @@ def predict_job(project: Project) -> inference.PredictJob:
 
 def evaluate_job(project: Project) -> evaluation.EvaluateJob:
     """Return what an evaluation is told."""
-    config = project.config
+    config, seen = project.config, project.config.evaluation.footprint
     return evaluation.EvaluateJob(
         mosaic_url=project.mosaic_url,
         grid=config.grid,
@@ -96,4 +96,5 @@ def evaluate_job(project: Project) -> evaluation.EvaluateJob:
         stations_url=project.stations_url,
         held_out=tuple(read_card(project.bundle_url).splits.held_out_stations) if project.stations_url else None,
         baselines_url=project.baselines_url,
+        footprint=evaluation.Footprint(seen.radius_m, seen.weights, tuple(sorted(seen.networks.items()))),
     )
