@@ -167,6 +167,20 @@ class PredictionConfig(_Model):
     members: bool = Field(False, description="Whether each network's own map is kept too, for comparison.")
 
 
+class FootprintConfig(_Model):
+    """What a station sees of the map."""
+
+    radius_m: float = Field(
+        0.0, ge=0, le=5000, description="Radius around a station over which the map is averaged, m; 0: its pixel."
+    )
+    weights: Literal["gaussian", "uniform"] = Field(
+        "gaussian", description="exp(-2 (distance / radius)^2) up to the radius, or all pixels alike."
+    )
+    networks: dict[str, Annotated[float, Field(ge=0, le=5000)]] = Field(
+        default_factory=dict, description="Networks with another radius, m, such as {COSMOS: 350}."
+    )
+
+
 class EvaluationConfig(_Model):
     """What the map is compared with."""
 
@@ -178,6 +192,7 @@ class EvaluationConfig(_Model):
     triple_collocation: CollocationConfig | None = Field(
         None, description="Products that are independent of the map and of the stations."
     )
+    footprint: FootprintConfig = FootprintConfig()
     sensitivity: bool = Field(True, description="Whether drivers are ranked by permutation.")
     baselines: bool = Field(
         False,

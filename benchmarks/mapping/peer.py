@@ -121,7 +121,8 @@ class Peer:
         for name, network in predictor.networks.items():
             share = np.array([card.weights[layer.name][name] for layer in card.layers], np.float32)
             found, _ = network.decode(crop(fine, radius - network.radius), network.encode(own), place)
-            values = found[0] * predictor.target.std.view(-1, 1, 1) + predictor.target.mean.view(-1, 1, 1)
+            centre, spread = (torch.from_numpy(v).view(-1, 1, 1) for v in (predictor.centre, predictor.spread))
+            values = found[0] * spread + centre
             mean += share[:, None, None] * values.numpy()
         return mean
 

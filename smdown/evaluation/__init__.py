@@ -5,6 +5,7 @@ What draws is imported when it is first asked for: a run that finds all its work
 
 from typing import TYPE_CHECKING
 
+from smdown.evaluation.footprint import Footprint
 from smdown.evaluation.job import EvaluateJob, LayerInput, ProductInput
 from smdown.evaluation.summary import evaluate_plan, summarise, task_bytes
 from smdown.evaluation.tile import run_evaluate
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EvaluateJob",
+    "Footprint",
     "LayerInput",
     "ProductInput",
     "evaluate_plan",

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from smdown.cubes import exists, join, open_cube
+from smdown.evaluation.footprint import Footprint
 from smdown.grid import Lattice, NestedGrid, Window
 
 VERSION = 3
@@ -100,6 +101,8 @@ class EvaluateJob:
         Products whose errors are independent of the map and of the stations, for triple collocation.
     anomaly_days : int, optional
         Days of the moving average that triple collocation subtracts; each series' mean by default.
+    footprint : Footprint, optional
+        What stations see of the map; the pixel that holds each, by default.
     """
 
     mosaic_url: str
@@ -116,6 +119,7 @@ class EvaluateJob:
     references: tuple[ProductInput, ...] = ()
     products: tuple[ProductInput, ...] = ()
     anomaly_days: int | None = None
+    footprint: Footprint | None = None
 
     @property
     def partials_url(self) -> str:
@@ -131,7 +135,8 @@ def job_from_json(data: dict[str, Any]) -> EvaluateJob:
     """Return the job that :meth:`EvaluateJob.as_json` wrote."""
     grid = data["grid"]
     nested = NestedGrid(Lattice(**grid["lattice"]), Window(**grid["cells"]), grid["ratio"])
-    held_out = data["held_out"]
+    held_out, seen = data["held_out"], data.get("footprint")
+    networks = () if seen is None else tuple((name, radius) for name, radius in seen["networks"])
     return EvaluateJob(
         **data
         | {
@@ -141,6 +146,7 @@ def job_from_json(data: dict[str, Any]) -> EvaluateJob:
             "held_out": None if held_out is None else tuple(held_out),
             "references": tuple(_product(product) for product in data.get("references", ())),
             "products": tuple(_product(product) for product in data.get("products", ())),
+            "footprint": None if seen is None else Footprint(**seen | {"networks": networks}),
         }
     )
 

@@ -64,7 +64,7 @@ def block_of(row: int, col: int) -> int:
     return zlib.crc32(f"{row},{col}".encode()) % BLOCKS
 
 
-def add_intervals(members: dict[str, dict[str, float]], errors: dict[str, Blocks], reference: str = "ensemble") -> None:
+def add_intervals(members: dict[str, dict[str, Any]], errors: dict[str, Blocks], reference: str = "ensemble") -> None:
     """Add to each member the 95 % interval of its RMSE, and its RMSE over that of the map with its interval.
 
     The keys are ``rmse_low``, ``rmse_high``, ``rmse_ratio``, ``rmse_ratio_low`` and ``rmse_ratio_high``: a member is

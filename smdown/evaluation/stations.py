@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pyproj import Transformer
 
-from smdown.evaluation.stats import Z_90, Moments, correlation, gaussian_crps
 from smdown.grid import NestedGrid, Window
 
-KEYS = ("station", "network", "layer", "day", "held_out", "cell", "observed", "std")
+KEYS = ("station", "network", "climate", "layer", "day", "held_out", "cell", "observed", "std")
 """Columns of a matchup that are not estimates."""
-MIN_PAIRS = 10
-"""Fewest pairs for which a station's own correlation is given (as pytesmo and QA4SM do)."""
+UNKNOWN = "unknown"
+"""Climate of a station whose source does not state it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,8 @@ class Station:
         As in the file.
     y, x : int
         The pixel that holds it, in global indices.
+    climate : str
+        Koeppen-Geiger class.
     """
 
     index: int
@@ -41,6 +40,7 @@ class Station:
     network: str
     y: int
     x: int
+    climate: str = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Stations:
         Days, ``datetime64[ns]``.
     values : dict
         ``(station, time)`` by layer, NaN for missing.
+    climates : list of str
+        By station; empty where the source states none.
     """
 
     names: list[str]
@@ -65,12 +67,13 @@ class Stations:
     latitude: npt.NDArray[np.float64]
     times: npt.NDArray[np.datetime64]
     values: dict[str, npt.NDArray[np.float64]]
+    climates: list[str]
 
     def on(self, grid: NestedGrid) -> list[Station]:
         """Return the stations inside the grid, each with the pixel that holds it."""
         ys, xs = pixel_of(grid, self.longitude, self.latitude)
         inside = [
-            Station(i, self.names[i], self.networks[i], int(y), int(x))
+            Station(i, self.names[i], self.networks[i], int(y), int(x), self.climates[i] or UNKNOWN)
             for i, (y, x) in enumerate(zip(ys, xs, strict=True))
             if np.isfinite(y) and np.isfinite(x)
         ]
@@ -101,6 +104,7 @@ def load_stations(url: str, layers: Sequence[str]) -> Stations:
 
     with open_stations(url) as data:
         count = data.sizes["station"]
+        climates = data["climate"].to_numpy() if "climate" in data.coords else [""] * count
         networks = data["network"].to_numpy() if "network" in data.coords else [""] * count
         values = {
             name: np.asarray(data[name].transpose("station", "time").to_numpy(), dtype=np.float64)
@@ -114,6 +118,7 @@ def load_stations(url: str, layers: Sequence[str]) -> Stations:
             np.asarray(data["latitude"].to_numpy(), dtype=np.float64),
             np.asarray(data["time"].to_numpy(), dtype="datetime64[ns]"),
             values,
+            [str(name) for name in climates],
         )
 
 
@@ -130,80 +135,6 @@ def members_of(table: pd.DataFrame) -> list[str]:
 def comparable(table: pd.DataFrame) -> pd.DataFrame:
     """Return the matchups in which the observation and every estimate are known, so that rows compare."""
     return table.dropna(subset=["observed", *members_of(table)])
-
-
-def pooled_metrics(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Return, by member, the figures over all matchups of one layer and the medians over stations."""
-    rows = comparable(table)
-    out: dict[str, dict[str, float]] = {}
-    for member in members_of(table):
-        metrics = Moments.of(rows[member], rows["observed"]).metrics()
-        metrics["stations"] = int(rows["station"].nunique())
-        metrics["r_within_cell"] = within_cell_correlation(rows, member)
-        metrics |= _medians([station_metrics(group, member) for _, group in rows.groupby("station", sort=True)])
-        out[member] = metrics | _scores(rows, member)
-    return out
-
-
-def _scores(rows: pd.DataFrame, member: str) -> dict[str, float]:
-    """Return ``crps``, and ``coverage_90`` where a standard deviation is stated; see `smdown.evaluation.stats`."""
-    column = "std" if member == "ensemble" else f"{member}_std"
-    error = (rows[member] - rows["observed"]).to_numpy(dtype=np.float64)
-    std = rows[column].to_numpy(dtype=np.float64) if column in rows else np.full(len(rows), np.nan)
-    out = {"crps": float(gaussian_crps(error, std).mean()) if len(rows) else math.nan}
-    known = np.isfinite(std)
-    if known.any():
-        out["coverage_90"] = float((np.abs(error[known]) <= Z_90 * std[known]).mean())
-    return out
-
-
-def _medians(rows: Sequence[dict[str, float]]) -> dict[str, float]:
-    out = {}
-    for name in ("r", "bias", "rmse", "ubrmse"):
-        values = [row[name] for row in rows if math.isfinite(row[name])]
-        out[f"median_{name}"] = float(np.median(values)) if values else math.nan
-    return out
-
-
-def station_metrics(rows: pd.DataFrame, member: str) -> dict[str, float]:
-    """Return a station's figures; correlation only from `MIN_PAIRS` pairs on."""
-    metrics = Moments.of(rows[member], rows["observed"]).metrics()
-    return metrics if metrics["n"] >= MIN_PAIRS else metrics | {"r": math.nan}
-
-
-def within_cell_correlation(rows: pd.DataFrame, member: str) -> float:
-    """Return the correlation of anomalies from the mean of a cell on a day, where 3 or more stations share it."""
-    sums = np.zeros(3)
-    for _, group in rows.groupby(["cell", "day"], sort=True):
-        if len(group) >= 3:
-            moments = Moments.of(group[member], group["observed"])
-            sums += (moments.m2_x, moments.m2_y, moments.m2_xy)
-    xx, yy, xy = (float(v) for v in sums)
-    return correlation(xx, yy, xy, float((rows["observed"] ** 2).sum()))
-
-
-def station_table(table: pd.DataFrame, stations: dict[str, tuple[float, float]]) -> pd.DataFrame:
-    """Return one row per station and layer: place, number of pairs, and the figures of every member.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Matchups.
-    stations : dict
-        Longitude and latitude by station.
-    """
-    rows: list[dict[str, Any]] = []
-    for (name, layer), group in comparable(table).groupby(["station", "layer"], sort=True):
-        first = group.iloc[0]
-        longitude, latitude = stations.get(str(name), (math.nan, math.nan))
-        row: dict[str, Any] = defaultdict(float)
-        row |= {"station": name, "network": first["network"], "layer": layer, "held_out": bool(first["held_out"])}
-        row |= {"longitude": longitude, "latitude": latitude, "n": len(group)}
-        for member in members_of(table):
-            metrics = station_metrics(group, member)
-            row |= {f"{member}_{m}": metrics[m] for m in ("r", "bias", "rmse", "ubrmse")}
-        rows.append(dict(row))
-    return pd.DataFrame(rows)
 
 
 def in_grid_percent(

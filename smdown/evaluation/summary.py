@@ -1,4 +1,4 @@
-"""The plan of an evaluation, and what its tiles add up to: ``metrics.json``, ``stations.csv``, ``matchups.csv``."""
+"""The plan of an evaluation, and what its tiles add up to: ``metrics.json``, and what stations say of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from smdown.evaluation.job import EvaluateJob, LayerInput
 from smdown.evaluation.partials import Partial
 from smdown.evaluation.resampled import add_intervals, errors_at_stations
 from smdown.evaluation.space.windows import window_side
-from smdown.evaluation.stations import load_stations, pooled_metrics, station_table
+from smdown.evaluation.stations import load_stations
 from smdown.evaluation.stats import Comparison
 from smdown.evaluation.tile import BINS, EvaluateTask, run_evaluate
 from smdown.plan import Plan
@@ -62,7 +62,7 @@ def evaluate_plan(job: EvaluateJob) -> Plan:
 
 
 def summarise(job: EvaluateJob) -> dict[str, Any]:
-    """Merge all tiles; write ``metrics.json``, ``stations.csv``, ``matchups.csv`` and ``job.json``.
+    """Merge all tiles; write ``metrics.json``, ``job.json``, and of stations two tables and their summary.
 
     Returns
     -------
@@ -80,9 +80,9 @@ def summarise(job: EvaluateJob) -> dict[str, Any]:
     if found < expected:
         raise IncompleteError(f"got {found} of {expected} evaluated tiles; run evaluate again to finish the rest")
     whole = partials.read_all(folder)
-    table = pd.DataFrame(whole.matchups)
+    table, figures = _stations(job, pd.DataFrame(whole.matchups))
     metrics = {
-        "layers": {layer.name: _references(layer, whole, table) for layer in job.layers},
+        "layers": {layer.name: _references(layer, whole, table, figures) for layer in job.layers},
         "consistency": {layer.name: _consistency(layer, whole) for layer in job.layers},
         "by_day": {layer.name: _by_day(layer, whole) for layer in job.layers},
         "scatter": {layer: {"bins": BINS, "counts": dict(counts)} for layer, counts in whole.scatter.items()},
@@ -91,31 +91,37 @@ def summarise(job: EvaluateJob) -> dict[str, Any]:
     }
     partials.write_json(join(job.out_url, "metrics.json"), metrics)
     partials.write_json(join(job.out_url, "job.json"), job.as_json())
-    _write_tables(job, table)
+    _write_tables(job, table, figures)
     write_findings(job, whole, table)
     _forget_other_jobs(job)
     return metrics
 
 
-def _references(layer: LayerInput, whole: Partial, table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+def _references(
+    layer: LayerInput, whole: Partial, table: pd.DataFrame, figures: pd.DataFrame
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Return the figures of a layer by reference and member."""
-    out = {}
+    from smdown.evaluation.station_pool import pooled_metrics  # what it needs takes half a second to import
+
+    out: dict[str, dict[str, dict[str, Any]]] = {}
     if truth := _truth(layer, whole):
         add_intervals(truth, {member: blocks for (name, member), blocks in whole.errors.items() if name == layer.name})
         out["truth"] = truth
     if len(table):
         own = table[table["layer"] == layer.name]
-        for reference, rows in (("stations", own[own["held_out"]]), ("stations_training", own[~own["held_out"]])):
+        for reference, held_out in (("stations", True), ("stations_training", False)):
+            rows = own[own["held_out"] == held_out]
             if len(rows):
                 known = rows.dropna(axis="columns", how="all")
-                out[reference] = pooled_metrics(known)
+                mine = figures[(figures["layer"] == layer.name) & (figures["held_out"] == held_out)]
+                out[reference] = pooled_metrics(known, mine)
                 add_intervals(out[reference], errors_at_stations(known))
     for members in out.values():
         _add_gain(members)
     return out
 
 
-def _truth(layer: LayerInput, whole: Partial) -> dict[str, dict[str, float]]:
+def _truth(layer: LayerInput, whole: Partial) -> dict[str, dict[str, Any]]:
     members = list(dict.fromkeys(member for name, _, member in whole.truth if name == layer.name))
     out = {}
     for member in members:
@@ -125,7 +131,7 @@ def _truth(layer: LayerInput, whole: Partial) -> dict[str, dict[str, float]]:
     return out
 
 
-def _add_gain(members: dict[str, dict[str, float]]) -> None:
+def _add_gain(members: dict[str, dict[str, Any]]) -> None:
     """Add to each member by what share its RMSE is below that of the coarse value taken as it is."""
     base = members.get(BASELINE, {}).get("rmse", math.nan)
     for metrics in members.values():
@@ -149,22 +155,32 @@ def _by_day(layer: LayerInput, whole: Partial) -> dict[str, Any]:
     return {day: days[day] for day in sorted(days)}
 
 
-def _write_tables(job: EvaluateJob, table: pd.DataFrame) -> None:
-    """Write the matchups, and one row per station and layer; remove older ones where there are none."""
-    names = ("stations.csv", "matchups.csv")
+def _stations(job: EvaluateJob, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the matchups in order, and one row of figures per station and layer."""
     if table.empty or job.stations_url is None:
-        for name in names:
+        return pd.DataFrame(), pd.DataFrame(columns=["layer", "held_out"])
+    from smdown.evaluation.station_table import station_table
+
+    stations = load_stations(job.stations_url, ())
+    longitudes, latitudes = stations.longitude.tolist(), stations.latitude.tolist()
+    places = dict(zip(stations.names, zip(longitudes, latitudes, strict=True), strict=True))
+    ordered = table.sort_values(["layer", "station", "day"], ignore_index=True)
+    figures = station_table(ordered, places)
+    return ordered, figures if len(figures) else pd.DataFrame(columns=["layer", "held_out"])
+
+
+def _write_tables(job: EvaluateJob, table: pd.DataFrame, figures: pd.DataFrame) -> None:
+    """Write the matchups, one row per station and layer, and their summary; remove older ones where there are none."""
+    if table.empty:
+        for name in ("stations.csv", "matchups.csv", "station_summary.json"):
             if exists(join(job.out_url, name)):
                 delete(join(job.out_url, name))
         return
-    stations = load_stations(job.stations_url, tuple(layer.name for layer in job.layers))
-    places = {
-        name: (float(x), float(y))
-        for name, x, y in zip(stations.names, stations.longitude, stations.latitude, strict=True)
-    }
-    ordered = table.sort_values(["layer", "station", "day"])
-    for name, frame in zip(names, (station_table(ordered, places), ordered), strict=True):
+    from smdown.evaluation.station_summary import station_summary
+
+    for name, frame in (("stations.csv", figures), ("matchups.csv", table)):
         partials.write_text(join(job.out_url, name), frame.to_csv(index=False))
+    partials.write_json(join(job.out_url, "station_summary.json"), station_summary(figures))
 
 
 def _forget_other_jobs(job: EvaluateJob) -> None:

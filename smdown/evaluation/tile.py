@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from smdown.evaluation.applicability import DISSIMILARITY, area_of, profile, thr
 from smdown.evaluation.calibration import NOMINAL, calibrate_field, span_of
 from smdown.evaluation.consistency import mass_of, seams_of
 from smdown.evaluation.job import EvaluateJob, LayerInput
+from smdown.evaluation.matchups import Estimates, Field, matchups
 from smdown.evaluation.partials import Partial, partial_url, write_json
 from smdown.evaluation.reader import Reader, first_pixel
 from smdown.evaluation.space.cells import CellErrors
@@ -27,10 +28,6 @@ BINS = 128
 
 MAPPED = ("ensemble", "coarse_nearest")
 """Estimates whose errors are mapped by cell, and sorted by dissimilarity."""
-
-Field = npt.NDArray[np.float32]
-Estimates = dict[str, tuple[Field, Field | None]]
-"""Value and stated standard deviation, by member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +120,8 @@ def _evaluate(part: _Slice, flags: npt.NDArray[np.uint8] | None, stations: list[
         found = compare_products(reader, tile, layer, part.day, {m: estimate for m, (estimate, _) in estimates.items()})
         for (product, member), comparison in found.items():
             part.out.tallies.put("references", (product, layer.name, part.day, member), comparison)
-        part.out.matchups.extend(_matchups(part, stations, estimates))
+        seen = matchups(reader, stations, layer.name, part.day, tile, estimates, lambda cells: _elsewhere(part, cells))
+        part.out.matchups.extend(seen)
         part.out.samples.extend(_samples(part, stations))
 
 
@@ -219,22 +217,10 @@ def joint_histogram(truth: Field, estimate: Field, limits: tuple[float, float]) 
     return {f"{k // BINS},{k % BINS}": int(counts[k]) for k in np.flatnonzero(counts)}
 
 
-def _matchups(part: _Slice, stations: list[Station], estimates: Estimates) -> list[dict[str, Any]]:
-    """Return one row per station that saw something on the day: what it saw, and every estimate at its pixel."""
-    job, seen, core = part.reader.job, part.reader.stations, part.tile.core
-    rows: list[dict[str, Any]] = []
-    for station in stations:
-        y, x = station.y - core.y0, station.x - core.x0
-        observed = np.nan if seen is None else seen.observed(station, part.layer.name, part.day)
-        if not np.isfinite(observed):
-            continue
-        row: dict[str, Any] = {"station": station.name, "network": station.network, "layer": part.layer.name}
-        row |= {"day": part.day, "held_out": job.held_out is None or station.name in job.held_out}
-        row["cell"] = f"{station.y // job.grid.ratio},{station.x // job.grid.ratio}"
-        row |= {"observed": observed, "std": float("nan")}
-        for member, (estimate, std) in estimates.items():
-            row[member] = float(estimate[y, x])
-            if std is not None:
-                row["std" if member == "ensemble" else f"{member}_std"] = float(std[y, x])
-        rows.append(row)
-    return rows
+def _elsewhere(part: _Slice, tile: Tile) -> Estimates | None:
+    """Return the estimates of cells beyond the tile, which a station at its edge sees."""
+    field = part.reader.field(part.reader.mosaic, part.layer.name, tile.core, part.day)
+    if field is None:
+        return None
+    coarse = part.reader.coarse(part.layer, tile.cells.expand(baselines.MARGIN), part.day)
+    return _estimates(replace(part, tile=tile), np.ascontiguousarray(field), coarse)

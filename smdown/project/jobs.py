@@ -82,6 +82,7 @@ def predict_job(project: Project) -> inference.PredictJob:
 def evaluate_job(project: Project) -> evaluation.EvaluateJob:
     """Return what an evaluation is told."""
     config, collocation = project.config, project.config.evaluation.triple_collocation
+    seen = config.evaluation.footprint
     return evaluation.EvaluateJob(
         mosaic_url=project.mosaic_url,
         grid=config.grid,
@@ -102,6 +103,7 @@ def evaluate_job(project: Project) -> evaluation.EvaluateJob:
         references=_products(project, config.evaluation.references),
         products=_products(project, {} if collocation is None else collocation.products),
         anomaly_days=None if collocation is None else collocation.anomaly_days,
+        footprint=evaluation.Footprint(seen.radius_m, seen.weights, tuple(sorted(seen.networks.items()))),
     )
 
 

@@ -324,6 +324,10 @@ class IsmnConfig(BaseSource):
     )
     flags: tuple[str, ...] = Field(("G",), description="Quality flags that are kept; a value must carry one of them.")
     minimum_values: int = Field(1, ge=1, description="Good values of a sensor that a day (UTC) needs at least.")
+    overpass: float | None = Field(
+        None, ge=0, lt=24, description="Local solar hour around which a day's values are taken; all of the day if none."
+    )
+    window_hours: float = Field(12.0, gt=0, le=24, description="Length of the window around the overpass, in total.")
     valid_range: Range | None = Field((0.0, 1.0), description="Physical limits of a single value; others are dropped.")
 
 

@@ -11,7 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ from smdown.sources.context import IngestContext
 from smdown.sources.copies import local
 from smdown.sources.depths import layer_mean
 from smdown.sources.files import why_unreadable
+from smdown.sources.ismn_static import STATIC, climate_of, home
 from smdown.sources.items import Item, list_items
+from smdown.sources.overpass import days_around
 from smdown.sources.places import Place, find_places
 from smdown.sources.table import PreparedStations, Station, build_table, days_of, inside_extent, none_inside
 from smdown.sources.values import Float32, numbers
@@ -50,6 +52,7 @@ class Sensor:
     longitude: float
     top: float
     bottom: float
+    climate: str = ""
 
 
 @dataclass(kw_only=True)
@@ -86,7 +89,8 @@ class PreparedIsmn(PreparedStations):
         tops, bottoms = [s.top for s, _ in good], [s.bottom for s, _ in good]
         layers = {name: layer_mean(series, tops, bottoms, layer) for name, layer in self.config.layers.items()}
         first = sensors[0]
-        return Station(first.network, first.station, first.latitude, first.longitude, layers)
+        climate = next((s.climate for s in sensors if s.climate), "")
+        return Station(first.network, first.station, first.latitude, first.longitude, layers, climate)
 
 
 def prepare(config: IsmnConfig, context: IngestContext) -> PreparedIsmn:
@@ -98,7 +102,9 @@ def prepare(config: IsmnConfig, context: IngestContext) -> PreparedIsmn:
         In one line, if it cannot be used.
     """
     aside = SetAside(context.strict)
-    items = list_items(input_files(config), SUFFIXES, aside)
+    every = list_items(input_files(config), (*SUFFIXES, STATIC), aside)
+    items = tuple(item for item in every if item.name.lower().endswith(SUFFIXES))
+    climates = {home(item): item for item in every if item.name.lower().endswith(STATIC)}
     code = next((k for k, v in VARIABLE_LUT.items() if v == config.variable), config.variable)
     wanted = [item for item in items if f"_{code}_" in item.name]
     what = f"the ISMN archive {config.paths[0]}"
@@ -109,7 +115,11 @@ def prepare(config: IsmnConfig, context: IngestContext) -> PreparedIsmn:
     sensors = [sensor for sensor in found if sensor is not None]
     if not sensors:
         raise aside.nothing_left(what, len(wanted))
-    inside = tuple(s for s in sensors if inside_extent(context, s.longitude, s.latitude))
+    inside = tuple(
+        replace(s, climate=climate_of(climates.get(home(s.item))))
+        for s in sensors
+        if inside_extent(context, s.longitude, s.latitude)
+    )
     if not inside:
         raise none_inside(context, what, len({(s.network, s.station) for s in sensors}))
     _check_layers(inside, config, what)
@@ -119,7 +129,7 @@ def prepare(config: IsmnConfig, context: IngestContext) -> PreparedIsmn:
 
 def input_files(config: IsmnConfig) -> tuple[Place, ...]:
     """Return the files and archives that the source names."""
-    return find_places(config.paths, (*SUFFIXES, ".zip"))
+    return find_places(config.paths, (*SUFFIXES, STATIC, ".zip"))
 
 
 def _check_layers(sensors: tuple[Sensor, ...], config: IsmnConfig, what: str) -> None:
@@ -238,6 +248,7 @@ def daily_values(sensor: Sensor, config: IsmnConfig, days: Any) -> Float32:
     _check_rows(sensor.item, frame.index, flags)
     low, high = config.valid_range or (-np.inf, np.inf)
     good = value[flags.isin(config.flags) & value.between(low, high)]
-    groups = good.groupby(pd.DatetimeIndex(good.index).floor("D"))
+    day, inside = days_around(pd.DatetimeIndex(good.index), sensor.longitude, config.overpass, config.window_hours)
+    groups = good[inside].groupby(day[inside])
     mean = groups.mean().where(groups.count() >= config.minimum_values)
     return mean.reindex(pd.DatetimeIndex(days)).to_numpy(dtype=np.float32)

@@ -64,6 +64,8 @@ class Station:
         Degrees.
     layers : mapping
         ``(time,)`` daily values of each layer.
+    climate : str
+        Koeppen-Geiger class, empty where it is not known.
     """
 
     network: str
@@ -71,6 +73,7 @@ class Station:
     latitude: float
     longitude: float
     layers: Mapping[str, Float32]
+    climate: str = ""
 
     @property
     def id(self) -> str:
@@ -131,6 +134,8 @@ def build_table(stations: list[Station], context: IngestContext, layers: Mapping
         for key, unit in degrees.items()
     }
     names = {"network": (("station",), _text([s.network for s in kept])), "station": _text([s.id for s in kept])}
+    if any(s.climate for s in kept):
+        names["climate"] = (("station",), _text([s.climate for s in kept]))
     return xr.Dataset(variables, coords={"time": time, **names, **places})
 
 
@@ -172,7 +177,7 @@ def open_stations(url: str) -> xr.Dataset:
     -------
     xarray.Dataset
         Layers ``(station, time)``, NaN for missing; coordinates ``station`` (``network/name``), ``network``,
-        ``latitude``, ``longitude``, ``time`` (days, UTC).
+        ``latitude``, ``longitude``, ``time`` (days, UTC), and ``climate`` where the archive states it.
 
     Raises
     ------
@@ -183,8 +188,9 @@ def open_stations(url: str) -> xr.Dataset:
         raise CubeError(f"got {url}, where there are no finished stations; run smdown ingest first")
     with _quiet():
         table = xr.open_zarr(zarr_store(url, read_only=True), chunks=None, consolidated=True)
-    plain = {name: np.array(table[name].values.tolist(), dtype=str) for name in ("station", "network")}
-    return table.assign_coords(station=plain["station"], network=("station", plain["network"]))
+    names = [name for name in ("station", "network", "climate") if name in table.coords]
+    plain = {name: ("station", np.array(table[name].values.tolist(), dtype=str)) for name in names}
+    return table.assign_coords(plain)
 
 
 @contextmanager

@@ -106,8 +106,8 @@ class Predictor:
         self.fine = Scaler.of([d.mean for d in card.drivers], [d.std for d in card.drivers]).to(self.device)
         drivers = card.sequence.drivers if card.sequence else ()
         self.sequence = Scaler.of([d.mean for d in drivers], [d.std for d in drivers]).to(self.device)
-        self._centre = np.array([y.mean for y in card.layers], dtype=np.float32)
-        self._spread = np.array([y.std for y in card.layers], dtype=np.float32)
+        self.centre = np.array([y.mean for y in card.layers], dtype=np.float32)
+        self.spread = np.array([y.std for y in card.layers], dtype=np.float32)
 
     @property
     def radius(self) -> int:
@@ -217,7 +217,7 @@ class Predictor:
         assert linear is not None
         parts = hidden.reshape(-1, 2 * layers), linear.reshape(-1, layers)
         more = _NOTHING if extra is None else extra.reshape(-1, layers)
-        physical(*parts, more, LOG_VARIANCE_RANGE, self._centre, self._spread, mean, variance)
+        physical(*parts, more, LOG_VARIANCE_RANGE, self.centre, self.spread, mean, variance)
 
     def _check(self, fine: Field, sequence: Field | None, core: Window) -> None:
         wanted = (len(self.card.drivers), core.height + 2 * self.radius, core.width + 2 * self.radius)

@@ -6,7 +6,9 @@ import pytest
 from pyproj import Transformer
 
 from smdown.evaluation import evaluate_plan, summarise
-from smdown.evaluation.stations import in_grid_percent, load_stations, pixel_of, pooled_metrics, within_cell_correlation
+from smdown.evaluation.station_pool import pooled_metrics, within_cells
+from smdown.evaluation.station_table import station_table
+from smdown.evaluation.stations import in_grid_percent, load_stations, pixel_of
 from smdown.grid import EASE2_M09, NestedGrid, Window
 
 GRID = NestedGrid(EASE2_M09, Window(300, 303, 900, 904), 30)
@@ -79,13 +81,16 @@ def matchups(cell, day, observed, ensemble):
 def test_within_cell_correlation_needs_three_stations_and_ignores_means():
     three = matchups("A", "2020-01-01", [0.1, 0.2, 0.3], [0.6, 0.7, 0.8])
     two = matchups("B", "2020-01-01", [0.1, 0.5], [0.5, 0.1])
-    assert within_cell_correlation(pd.concat([three, two]), "ensemble") == pytest.approx(1)
-    assert np.isnan(within_cell_correlation(two, "ensemble"))
+    both = within_cells(pd.concat([three, two]), "ensemble")
+    assert both["r_within_cell"] == pytest.approx(1)
+    assert both["ubrmse_within_cell"] == pytest.approx(0, abs=1e-9)
+    assert (both["pairs_within_cell"], both["cell_days"]) == (3, 1)
+    assert np.isnan(within_cells(two, "ensemble")["r_within_cell"])
 
 
 def test_pooled_metrics_leave_out_pairs_that_any_estimate_lacks():
     table = matchups("A", "2020-01-01", [0.1, 0.2, 0.3], [0.1, 0.2, np.nan])
     table["coarse_nearest"] = [0.2, 0.2, 0.2]
-    found = pooled_metrics(table)
+    found = pooled_metrics(table, station_table(table, {}))
     assert found["ensemble"]["n"] == found["coarse_nearest"]["n"] == 2
     assert found["ensemble"]["coverage_90"] == 1

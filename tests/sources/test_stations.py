@@ -82,6 +82,43 @@ def test_ceop_separate_files(tmp_path, context, place):
     assert float(ds.sm_surface[0, 0]) == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize("zipped", [False, True])
+def test_the_climate_stands_in_the_static_variables(tmp_path, context, place, zipped):
+    rows = [("2020/04/01 00:00", 0.1, "G")]
+    for name in ("A1", "B2", "C3"):
+        write_stm(tmp_path / "in", name, 0.05, 0.05, rows, flat=True, **place)
+    head = "quantity_name;unit;depth_from[m];depth_to[m];value;description;quantity_source_name\n"
+    line = "climate classification;unitless;;;{};;{}\r\n"
+    static = {
+        "A1": head + line.format("Dfb", "insitu") + line.format("BSk", "koeppen_geiger_2007"),
+        "B2": head + "clay fraction;% weight;0.0;0.3;21;;HWSD\n",
+    }
+    for name, text in static.items():
+        (tmp_path / "in" / f"NET_NET_{name}_static_variables.csv").write_text(text)
+    folder = tmp_path / "in"
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "all.zip", "w") as out:
+            for path in folder.iterdir():
+                out.write(path, f"NET/{path.name}")
+    ds = open_stations(ingest(ismn(tmp_path / "all.zip" if zipped else folder), context)[1])
+    assert dict(zip(ds.station.values, ds.climate.values, strict=True)) == {"NET/A1": "BSk", "NET/B2": "", "NET/C3": ""}
+
+
+def test_a_window_around_the_overpass(tmp_path, context, place):
+    hour = (6 - place["lon"] / 15) % 24  # of 6 h local solar time, UTC
+    start = pd.Timestamp("2020-04-02") + pd.Timedelta(hours=hour)
+    offsets = [-8, -5.9, 0, 5.9, 8, 24 - 5.9]
+    times = [start + pd.Timedelta(hours=h) for h in offsets]
+    rows = [(f"{t:%Y/%m/%d %H:%M}", 0.1 * (k + 1), "G") for k, t in enumerate(times)]
+    write_stm(tmp_path / "in", "A1", 0.05, 0.05, rows, **place)
+    found = [
+        open_stations(ingest(ismn(tmp_path / "in", overpass=6, **more), context, f"s{k}")[1]).sm_surface.values[0]
+        for k, more in enumerate(({}, {"window_hours": 1.0}))
+    ]
+    np.testing.assert_allclose(found[0], [np.nan, 0.3, 0.6, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(found[1], [np.nan, 0.3, np.nan, np.nan], rtol=1e-6)
+
+
 def test_archive_errors(tmp_path, context, place):
     write_stm(tmp_path / "in", "A", 0.5, 0.5, [("2020/04/01 00:00", 0.1, "G")], **place)
     with pytest.raises(InputError, match=r"no sensor of sm_surface within 0-0.06 m; it has 0.5-0.5 m"):

@@ -1,0 +1,116 @@
+"""Intervals over many stations: whole groups of them are drawn, as stations of one cell are not independent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from smdown.evaluation.metrics.pairs import Array
+
+DRAWS = 1000
+MINIMUM = 5
+"""Fewest groups that an interval is given for."""
+_CHUNK = 100
+
+
+def drawn_counts(groups: npt.ArrayLike, draws: int = DRAWS, seed: int = 0) -> tuple[npt.NDArray[np.int64], Array]:
+    """Draw groups with replacement.
+
+    Parameters
+    ----------
+    groups : array-like
+        ``(item,)``: the group of each item, anything that compares.
+    draws, seed : int
+        How many, and which.
+
+    Returns
+    -------
+    codes : ndarray
+        ``(item,)``: number of each item's group.
+    counts : ndarray
+        ``(draw, group)``: how often each group was drawn.
+    """
+    names, codes = np.unique(np.asarray(groups), return_inverse=True)
+    rng = np.random.default_rng(seed)
+    many = len(names)
+    counts = np.stack([np.bincount(rng.integers(0, many, many), minlength=many) for _ in range(draws)])
+    return codes, counts.astype(np.float64)
+
+
+def median_intervals(
+    values: npt.ArrayLike, groups: npt.ArrayLike, level: float = 0.95, draws: int = DRAWS, seed: int = 0
+) -> Array:
+    """Return percentile intervals of medians over items, drawing whole groups of them.
+
+    Parameters
+    ----------
+    values : array-like
+        ``(item, metric)``, NaN for missing. All metrics are drawn together.
+    groups : array-like
+        ``(item,)``.
+    level : float
+        Nominal coverage.
+    draws, seed : int
+        How many, and which.
+
+    Returns
+    -------
+    ndarray
+        ``(metric, 2)``, NaN where fewer than `MINIMUM` groups have values.
+    """
+    a = np.asarray(values, dtype=np.float64)
+    out = np.full((a.shape[1], 2), np.nan)
+    if not len(a):
+        return out
+    codes, counts = drawn_counts(groups, draws, seed)
+    ends = (1 - level) / 2, (1 + level) / 2
+    for k, column in enumerate(a.T):
+        known = np.isfinite(column)
+        if len(np.unique(codes[known])) >= MINIMUM:
+            out[k] = np.nanquantile(_medians(column[known], codes[known], counts), ends)
+    return out
+
+
+def _medians(values: Array, codes: npt.NDArray[np.int64], counts: Array) -> Array:
+    """Return the median of each draw: the mean of the two middle values, as of the drawn list written out."""
+    order = np.argsort(values, kind="stable")
+    ordered, own = values[order], codes[order]
+    out = np.full(len(counts), np.nan)
+    for first in range(0, len(counts), _CHUNK):
+        sums = np.cumsum(counts[first : first + _CHUNK, own], axis=1)
+        total = sums[:, -1]
+        low = (sums <= np.ceil(total / 2)[:, None] - 1).sum(axis=1)
+        high = (sums <= np.floor(total / 2)[:, None]).sum(axis=1)
+        some = total > 0
+        out[first : first + _CHUNK][some] = (ordered[low[some]] + ordered[high[some]]) / 2
+    return out
+
+
+def statistic_interval(
+    sums: Array, counts: Array, statistic: Callable[[Array], Array], level: float = 0.95
+) -> tuple[float, float]:
+    """Return the percentile interval of a function of sums over drawn groups.
+
+    Parameters
+    ----------
+    sums : ndarray
+        ``(group, sum)``.
+    counts : ndarray
+        ``(draw, group)``, as :func:`drawn_counts` gives it.
+    statistic : callable
+        Takes ``(draw, sum)``, returns ``(draw,)``.
+    level : float
+        Nominal coverage.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end, NaN with fewer than `MINIMUM` groups.
+    """
+    if len(sums) < MINIMUM:
+        return np.nan, np.nan
+    found = statistic(counts @ sums)
+    low, high = np.nanquantile(found, [(1 - level) / 2, (1 + level) / 2]) if np.isfinite(found).any() else (np.nan,) * 2
+    return float(low), float(high)
