@@ -193,7 +193,11 @@ class EvaluationConfig(_Model):
         None, description="Products that are independent of the map and of the stations."
     )
     footprint: FootprintConfig = FootprintConfig()
-    sensitivity: bool = Field(True, description="Whether drivers are ranked by permutation.")
+    sensitivity: bool = Field(True, description="Whether drivers are ranked.")
+    sensitivity_methods: tuple[Literal["permutation", "sobol", "gradients", "ale"], ...] = Field(
+        ("permutation", "sobol", "gradients", "ale"),
+        description="How, apart from permutation, which is always used; sobol and gradients need smdown[sensitivity].",
+    )
     baselines: bool = Field(
         False,
         description="Whether linear regression and gradient boosting are fitted to the same samples and mapped too.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,41 +16,29 @@ import numpy.typing as npt
 import pandas as pd
 
 from smdown.cubes import join
+from smdown.evaluation.drivers.agreement import agreement_by_method, rankings
+from smdown.evaluation.drivers.channels import Channels, default_groups, driver_channels, group_channels
+from smdown.evaluation.drivers.methods import METHODS, WORDS, Study, usable
+from smdown.evaluation.drivers.pixels import Pixels, draw_pixels
 from smdown.evaluation.job import EvaluateJob
 from smdown.evaluation.partials import write_json
 from smdown.evaluation.samples import Sample, Sampler
 from smdown.grid import nominal_ratio
 
 if TYPE_CHECKING:
-    from smdown.features import FeatureSpec
     from smdown.training import Bundle, Predictor, TrainContext
 
 Progress = Callable[[str, int, int], None]
 Outputs = list[npt.NDArray[np.float64]]
 
+PIXELS = 4096
+"""Pixels of a resolution that Sobol indices, gradients and effects are computed from."""
 METHOD = (
     "Grouped permutation: drivers are exchanged between cells and days, everything else is kept. "
     "pattern: root mean square change of the prediction's anomaly from its cell mean; "
     "cells: growth of the RMSE of cell means in validation cells; "
     "stations: growth of the RMSE at stations that training never saw."
 )
-
-
-@dataclass(frozen=True)
-class Channels:
-    """What is exchanged together.
-
-    Parameters
-    ----------
-    fine, sequence : tuple of int
-        Positions among the drivers, and among the sequence's drivers.
-    """
-
-    fine: tuple[int, ...] = ()
-    sequence: tuple[int, ...] = ()
-
-    def __or__(self, other: Channels) -> Channels:
-        return Channels(self.fine + other.fine, self.sequence + other.sequence)
 
 
 def sensitivity(
@@ -60,12 +48,13 @@ def sensitivity(
     *,
     resolutions: Sequence[int],
     groups: Mapping[str, str] | None = None,
+    methods: Sequence[str] = METHODS,
     pixels: int = 100_000,
     samples: int = 32,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Rank the drivers by permutation and write ``sensitivity.json``.
+    """Rank the drivers by every method and write ``sensitivity.json``.
 
     Parameters
     ----------
@@ -79,6 +68,8 @@ def sensitivity(
         Nominal pixel sizes, each judged apart: agreement between them is what scale invariance means.
     groups : mapping of str to str, optional
         Group by driver (``<name>_sequence`` for those of the sequence); see `default_groups`.
+    methods : sequence of str
+        Of ``permutation`` (always), ``sobol``, ``gradients`` and ``ale``; those whose library is missing are left out.
     pixels : int
         Pixels predicted in one pass at a resolution, about.
     samples : int
@@ -91,7 +82,8 @@ def sensitivity(
     Returns
     -------
     dict
-        ``layers / <layer> / <resolution> / <member> / {rmse, groups, drivers, ranking}`` and ``agreement``.
+        ``layers / <layer> / <resolution> / <member> / {rmse, groups, drivers, ranking, sobol, gradients, ale}``,
+        ``rankings``, ``agreement`` (of permutation) and ``agreement_by_method``, and what was ``skipped``.
     """
     from smdown.features import get_loader
     from smdown.training import Bundle, Predictor
@@ -106,6 +98,9 @@ def sensitivity(
     tell = progress or (lambda _text, _done, _total: None)
     layers: dict[str, Any] = {layer.name: {} for layer in context.layers}
     counts = {}
+    chosen, skipped = usable([m for m in methods if m != "permutation"])
+    rows: dict[str, Pixels] = {}
+    total = len(resolutions) * (len(steps) + len(chosen))
     for n, resolution in enumerate(resolutions):
         ratio = nominal_ratio(context.lattice, resolution)
         drawn = sampler.draw(ratio, max(8, min(samples, pixels // ratio**2)), seed)
@@ -113,36 +108,31 @@ def sensitivity(
         judge = _Judge(predictor, bundle, drawn, ratio)
         for k, (step, channels) in enumerate(steps):
             judge.run(step, channels)
-            tell(f"{resolution} m", n * len(steps) + k + 1, len(resolutions) * len(steps))
+            tell(f"{resolution} m", n * len(steps) + k + 1, total)
+        if chosen and drawn:
+            rows[str(resolution)] = draw_pixels(drawn, predictor, PIXELS, seed)
         for layer, result in judge.results([layer.name for layer in context.layers]).items():
             layers[layer][str(resolution)] = result
-    out = {"method": METHOD, "samples": counts, "layers": layers, "agreement": agreement(layers)}
+    study, done = Study(predictor, rows, drivers, grouped, seed), len(resolutions) * len(steps)
+    for name in rows:
+        for layer, found in study.at(name, chosen).items():
+            for member, entry in found.items():
+                layers[layer][name][member] |= entry
+        done += len(chosen)
+        tell(f"{name} m, {', '.join(chosen)}", done, total)
+    used = ["permutation", *chosen]
+    out = {
+        "method": METHOD,
+        "methods": {m: WORDS[m] for m in used},
+        "skipped": skipped,
+        "samples": counts,
+        "layers": layers,
+        "rankings": rankings(layers, used),
+        "agreement": agreement(layers),
+        "agreement_by_method": agreement_by_method(layers, used),
+    }
     write_json(join(job.out_url, "sensitivity.json"), out)
     return out
-
-
-def driver_channels(spec: FeatureSpec) -> dict[str, Channels]:
-    """Return the channels of every single driver; those of the sequence are named ``<name>_sequence``."""
-    fine = {name: Channels(fine=(n,)) for n, name in enumerate(spec.names)}
-    return fine | {f"{name}_sequence": Channels(sequence=(n,)) for n, name in enumerate(spec.sequence_names)}
-
-
-def group_channels(drivers: Mapping[str, Channels], groups: Mapping[str, str]) -> dict[str, Channels]:
-    """Return the channels of every group, in the order in which they first occur."""
-    out: dict[str, Channels] = {}
-    for name, channels in drivers.items():
-        group = groups.get(name, name)
-        out[group] = out.get(group, Channels()) | channels
-    return out
-
-
-def default_groups(spec: FeatureSpec) -> dict[str, str]:
-    """Return the group of every driver: terrain, vegetation (normalised differences), else its source's name."""
-    ground = {d.source for d in spec.drivers if d.kind == "terrain"}
-    names = {"normalized_difference": "vegetation"}
-    out = {d.name: "terrain" if d.source in ground else names.get(d.kind, d.source) for d in spec.drivers}
-    sequence = spec.sequence.drivers if spec.sequence else ()
-    return out | {f"{d.name}_sequence": d.source for d in sequence}
 
 
 class _Judge:

@@ -374,7 +374,7 @@ class Project(Exports):
         if not evaluated.stands("metrics", job.partials_url):
             evaluation.summarise(job)
             evaluated.mark("metrics", job.partials_url)
-        parts = job.partials_url, self.bundle_digest, self.config.training.resolutions
+        parts = job.partials_url, self.bundle_digest, self.config.training.resolutions, self._methods
         if self.config.evaluation.sensitivity and not evaluated.stands("sensitivity", *parts):
             with progress.stage("sensitivity", 1) as bar:
                 self._sensitivity(bar)
@@ -400,12 +400,19 @@ class Project(Exports):
         )
         return self._execute(plan, client, progress)
 
+    @property
+    def _methods(self) -> tuple[str, ...]:
+        return self.config.evaluation.sensitivity_methods
+
     def _sensitivity(self, bar: Bar) -> None:
         evaluation.sensitivity(
             self.evaluate_job,
             self.train_context,
             self.bundle_url,
-            resolutions=self.config.training.resolutions,
+            resolutions=sorted(
+                {*self.config.training.resolutions, min(self.config.features.resolutions)}, reverse=True
+            ),
+            methods=self._methods,
             progress=lambda text, done, total: bar.update(done, total, text),
         )
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from smdown.evaluation import sensitivity
-from smdown.evaluation.importance import Channels, default_groups, driver_channels, exchanged, group_channels
+from smdown.evaluation.drivers.channels import Channels, default_groups, driver_channels, group_channels
+from smdown.evaluation.importance import exchanged
 from smdown.evaluation.samples import Sample
 from smdown.features import FeaturesConfig, build_spec
 from smdown.grid import EASE2_M09, NestedGrid, Window
@@ -79,7 +80,7 @@ def result(monkeypatch, tmp_path):
     days = tuple(str(d) for d in np.arange("2020-04-01", "2020-05-01", dtype="datetime64[D]"))
     context = SimpleNamespace(spec=spec(), lattice=EASE2_M09, cells=CELLS, layers=layers, days=days)
     job = SimpleNamespace(out_url=str(tmp_path), stations_url=None, held_out=None)
-    found = sensitivity(job, context, "bundle", resolutions=(1000, 100), samples=12, pixels=100_000)
+    found = sensitivity(job, context, "bundle", resolutions=(1000, 100), methods=(), samples=12, pixels=100_000)
     return found, json.loads((tmp_path / "sensitivity.json").read_text())
 
 

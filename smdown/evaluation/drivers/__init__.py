@@ -1,0 +1,1 @@
+"""What the networks heed, pixel by pixel: Sobol indices, integrated gradients, accumulated local effects."""
