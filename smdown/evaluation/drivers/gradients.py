@@ -6,11 +6,18 @@ add up to the difference of the two predictions; what is left over measures the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from smdown.evaluation.drivers.pixels import Array, PixelModel, Pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from smdown.networks import Network
 
 STEPS = 32
 
@@ -30,6 +37,15 @@ class Attribution:
     fine: Array
     sequence: Array
     left_over: Array
+
+
+def _forward(model: PixelModel, network: Network) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return a network's means; those of one that sees no series depend on it by nothing."""
+
+    def forward(fine: Tensor, series: Tensor) -> Tensor:
+        return model.means(network, fine, series) + 0 * series.sum(dim=(1, 2))[:, None]
+
+    return forward
 
 
 def integrated_gradients(model: PixelModel, pixels: Pixels, *, steps: int = STEPS) -> Attribution:
@@ -52,7 +68,7 @@ def integrated_gradients(model: PixelModel, pixels: Pixels, *, steps: int = STEP
     rest = () if len(used) == 2 else (inputs[1],)
     fine, sequence, left = [], [], []
     for network in model.predictor.networks.values():
-        tool = IntegratedGradients(lambda x, s, network=network: model.means(network, x, s))
+        tool = IntegratedGradients(_forward(model, network))
         found = [
             tool.attribute(
                 used, target=n, n_steps=steps, additional_forward_args=rest or None, internal_batch_size=4096,
