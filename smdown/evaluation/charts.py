@@ -199,3 +199,15 @@ def by_dissimilarity(
     axes.grid(axis="y", color=_FAINT, lw=0.4, alpha=0.5)
     _legend(axes, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.1)
     return _svg(figure, name, f"{label} by dissimilarity index")
+
+
+def effects(name: str, lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], driver: str, label: str) -> str:
+    """Draw the effect of a driver at several resolutions."""
+    figure, axes = _figure(3.4, 2.4)
+    for colour, (line, (x, y)) in zip(COLOURS, lines.items(), strict=False):
+        axes.plot(x, y, color=colour, lw=1.5, label=line)
+    axes.axhline(0, color=_FAINT, lw=0.8)
+    axes.set(xlabel=driver, ylabel=label)
+    axes.grid(axis="y", color=_FAINT, lw=0.4, alpha=0.5)
+    _legend(axes, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.1, columnspacing=1.1)
+    return _svg(figure, name, f"Effect of {driver}")

@@ -11,6 +11,7 @@ import numpy as np
 from smdown.cubes import Cube, exists
 from smdown.evaluation import charts, words
 from smdown.evaluation.job import LayerInput
+from smdown.evaluation.pages.heed import effect_charts, method_tables
 from smdown.evaluation.reader import first_pixel
 from smdown.evaluation.record import Record, number
 from smdown.evaluation.stations import load_stations
@@ -93,8 +94,10 @@ def sensitivity_blocks(record: Record) -> list[dict[str, Any]]:
             if any(math.isfinite(v) for entries in table.values() for v in entries.values()):
                 blocks.append({"heading": heading, "kind": kind, "units": units, **_bars(table)})
         if blocks:
+            counts = [_with_count(record, r) for r in resolutions]
+            tables, effects = method_tables(record, layer, units), effect_charts(record, layer, units)
             pages.append(
-                {"layer": title, "resolutions": [_with_count(record, r) for r in resolutions], "blocks": blocks}
+                {"layer": title, "resolutions": counts, "blocks": blocks, "tables": tables, "effects": effects}
             )
     return pages
 
