@@ -94,7 +94,7 @@ def test_signs_and_scales_do_not_matter():
 
 def test_few_pairs_have_no_interval():
     x, y = simulated(0.0, 25, many=2)
-    x[0, 10:] = np.nan
+    x[0, 11:] = np.nan
     for low, high in intervals(x, y).values():
         assert np.isnan([low[0], high[0]]).all()
         assert low[1] < high[1]

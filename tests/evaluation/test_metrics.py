@@ -20,7 +20,7 @@ from smdown.evaluation.metrics import (
     pair_metrics,
 )
 from smdown.evaluation.metrics.effective import lag_one, size_of
-from smdown.evaluation.metrics.groups import drawn_counts
+from smdown.evaluation.metrics.groups import drawn_counts, shares
 from smdown.evaluation.metrics.intervals import rank_influence
 from smdown.evaluation.metrics.pairs import Pairs
 
@@ -178,8 +178,18 @@ def test_medians_of_drawn_groups_are_those_of_the_drawn_list():
     times = counts[:, codes].astype(int)
     for k in range(2):
         medians = [np.nanmedian(np.repeat(values[:, k], row)) for row in times if row.any()]
-        expected = np.nanquantile(medians, [0.025, 0.975])
+        expected = np.nanquantile(medians, shares(7, 0.95))
         np.testing.assert_allclose(median_intervals(values, groups, draws=300, seed=3)[k], expected)
+
+
+@pytest.mark.parametrize("cells", [6, 12, 40])
+def test_intervals_of_medians_cover_what_they_say(cells):
+    rng, held = np.random.default_rng(11), []
+    for _ in range(300):
+        values = rng.standard_normal((cells, 1)) + rng.standard_normal((cells, 4))
+        low, high = median_intervals(values.reshape(-1, 1), np.repeat(np.arange(cells), 4), draws=200)[0]
+        held.append(low <= 0 <= high)
+    assert 90 <= 100 * np.mean(held) <= 99  # plain percentiles: 87 with 6 cells
 
 
 def test_few_groups_give_no_interval():
