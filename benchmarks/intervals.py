@@ -140,7 +140,7 @@ def measure(case: Case, rng: np.random.Generator, series: int, blocks: int) -> l
     x, y = case.draw(rng, series)
     truth, rows = case.truth(), []
     for method, name, (low, high) in intervals_of(x, y, blocks):
-        known = np.isfinite(low)
+        known = np.isfinite(low) & np.isfinite(high)
         if known.any():
             held = (low <= truth[name]) & (truth[name] <= high)
             rows.append(

@@ -13,7 +13,7 @@ import pandas as pd
 from smdown.evaluation import metrics
 from smdown.evaluation.metrics.cells import within_groups
 from smdown.evaluation.metrics.groups import drawn_counts, statistic_interval
-from smdown.evaluation.station_summary import FIGURES, gains, medians, network_means
+from smdown.evaluation.station_summary import FIGURES, drawn_groups, gains, medians, network_means
 from smdown.evaluation.stations import comparable, members_of
 from smdown.evaluation.stats import Z_90, Moments, gaussian_crps
 
@@ -36,7 +36,7 @@ def pooled_metrics(table: pd.DataFrame, figures: pd.DataFrame) -> dict[str, dict
         By member: ``n, stations, r, rho, bias, rmse, ubrmse, slope`` over all matchups with ``<figure>_ci``; skill
         inside cells (:func:`within_groups`); ``median_``, ``median_<figure>_ci``, ``iqr_`` and ``network_median_`` of
         every figure of stations; ``gain_`` over the coarse cell with ``_ci`` and ``_share``; ``crps``, ``coverage_90``.
-        Intervals are of 95 %, from drawing cells with all their stations and days.
+        Intervals are of 95 %, from drawing cells with all their stations and days (:func:`drawn_groups`).
     """
     rows = comparable(table)
     out: dict[str, dict[str, Any]] = {}
@@ -69,7 +69,7 @@ def _over_all(rows: pd.DataFrame, member: str) -> dict[str, Any]:
     one = metrics.pair_metrics(x, y)
     found |= {"rho": float(one["rho"][0]), "slope": float(one["slope"][0])}
     offset, a, b = x.mean() - y.mean(), x - x.mean(), y - y.mean()
-    codes, counts = drawn_counts(rows["cell"].to_numpy())
+    codes, counts = drawn_counts(drawn_groups(rows))
     terms = (np.ones(len(a)), a, b, a * a, b * b, a * b)
     sums = np.stack([np.bincount(codes, t, counts.shape[1]).astype(np.float64) for t in terms], axis=1)
     for k, name in enumerate(("r", "bias", "rmse", "ubrmse", "slope")):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from smdown.evaluation.metrics import median_intervals
+from smdown.evaluation.metrics.groups import MINIMUM as MIN_GROUPS
 from smdown.evaluation.metrics.intervals import LEVEL, METHOD
 from smdown.evaluation.metrics.intervals import MINIMUM as MIN_INTERVAL
 from smdown.evaluation.station_table import BASELINE, MIN_PAIRS
@@ -41,9 +42,9 @@ def station_summary(figures: pd.DataFrame) -> dict[str, Any]:
     -------
     dict
         ``interval`` (what the stations' intervals are), ``metrics``, and under ``layers``, by layer and reference (held
-        out, or of the training): ``all``, ``network`` and ``climate``, each by name: ``stations``, ``pairs`` and the
-        figures of every member (median, its 95 % interval, quartiles, stations that have it, gains); and
-        ``network_mean``, the mean of the networks' medians.
+        out, or of the training): ``all``, ``network`` and ``climate``, each by name: ``stations``, ``pairs``, what is
+        ``drawn`` for intervals, and the figures of every member (median, its 95 % interval, quartiles, stations that
+        have it, gains); and ``network_mean``, the mean of the networks' medians.
     """
     layers: dict[str, Any] = {}
     if len(figures):
@@ -68,18 +69,33 @@ def _views(rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def drawn_groups(rows: pd.DataFrame) -> npt.NDArray[Any]:
+    """Return what is drawn for intervals: the coarse cells, or the stations themselves where cells are too few.
+
+    Stations of one cell share its error; drawing them one by one leaves that out, and is the best that is left then.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        With ``cell`` and ``station``.
+    """
+    enough = rows["cell"].nunique() >= MIN_GROUPS
+    return rows["cell" if enough else "station"].to_numpy()
+
+
 def _view(rows: pd.DataFrame, members: list[str]) -> dict[str, Any]:
     figures: dict[str, Any] = {m: medians(rows, m) for m in members}
     for member in members:
         if found := gains(rows, member):
             figures[member]["gain"] = found
-    return {"stations": len(rows), "pairs": int(rows["n"].sum()), "members": figures}
+    drawn = "cells" if rows["cell"].nunique() >= MIN_GROUPS else "stations"
+    return {"stations": len(rows), "pairs": int(rows["n"].sum()), "drawn": drawn, "members": figures}
 
 
 def medians(rows: pd.DataFrame, member: str) -> dict[str, dict[str, Any]]:
-    """Return the median over stations of every figure, its interval (cells drawn whole), quartiles, and how many."""
+    """Return the median over stations of every figure, its interval, quartiles, and how many."""
     values = np.stack([column(rows, f"{member}_{name}") for name in FIGURES], axis=1)
-    ends = median_intervals(values, rows["cell"].to_numpy()) if len(rows) else np.full((len(FIGURES), 2), np.nan)
+    ends = median_intervals(values, drawn_groups(rows)) if len(rows) else np.full((len(FIGURES), 2), np.nan)
     return {name: _spread(values[:, k], ends[k]) for k, name in enumerate(FIGURES)}
 
 
@@ -92,7 +108,7 @@ def gains(rows: pd.DataFrame, member: str) -> dict[str, dict[str, Any]]:
         return {}
     parts = [s * (column(rows, f"{member}_{n}") - column(rows, f"{BASELINE}_{n}")) for n, s in _GAINS.items()]
     values = np.stack(parts, axis=1)
-    ends = median_intervals(values, rows["cell"].to_numpy()) if len(rows) else np.full((len(_GAINS), 2), np.nan)
+    ends = median_intervals(values, drawn_groups(rows)) if len(rows) else np.full((len(_GAINS), 2), np.nan)
     out = {}
     for k, name in enumerate(_GAINS):
         known = values[np.isfinite(values[:, k]), k]

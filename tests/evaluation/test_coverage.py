@@ -55,6 +55,20 @@ def test_they_cover_it_with_days_missing_too(gaps):
         assert 93 - NOISE <= coverage(found, name) <= 97 + NOISE, name
 
 
+def test_short_series_of_long_memory_are_not_far_off():
+    found = intervals(*simulated(0.95, 120, many=6000))
+    assert coverage(found, "ubrmse") >= 92
+    assert coverage(found, "slope") >= 95
+
+
+def test_ranks_of_close_series_have_their_own_width():
+    rng = np.random.default_rng(3)
+    y = rng.standard_normal((6000, 150))
+    low, high = intervals(0.95 * y + np.sqrt(1 - 0.95**2) * rng.standard_normal(y.shape), y)["rho"]
+    truth = 6 / np.pi * np.arcsin(0.95 / 2)
+    assert 93.5 <= 100 * ((low <= truth) & (truth <= high)).mean() <= 97.5
+
+
 def test_memories_of_different_length_cost_little():
     found = intervals(*simulated(0.95, 730, other=0.5))
     for name in TRUTH:
@@ -94,7 +108,7 @@ def test_signs_and_scales_do_not_matter():
 
 def test_few_pairs_have_no_interval():
     x, y = simulated(0.0, 25, many=2)
-    x[0, 10:] = np.nan
+    x[0, 11:] = np.nan
     for low, high in intervals(x, y).values():
         assert np.isnan([low[0], high[0]]).all()
         assert low[1] < high[1]

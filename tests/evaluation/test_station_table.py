@@ -9,6 +9,7 @@ from pytesmo.metrics import pairwise
 from pytesmo.time_series.anomaly import calc_anomaly
 
 from smdown.evaluation import metrics
+from smdown.evaluation.metrics.groups import shares
 from smdown.evaluation.partials import plain
 from smdown.evaluation.station_pool import pooled_metrics, within_cells
 from smdown.evaluation.station_summary import station_summary
@@ -137,7 +138,8 @@ def test_pooled_figures_have_intervals_from_drawn_cells(table, figures):
     cells = [c.reset_index(drop=True) for _, c in rows.groupby("cell")]
     drawn = [pd.concat([cells[k] for k in rng.integers(0, len(cells), len(cells))]) for _ in range(400)]
     for name, oracle in (("rmse", pairwise.rmsd), ("r", pairwise.pearson_r), ("bias", pairwise.bias)):
-        ends = np.quantile([oracle(d.ensemble.to_numpy(), d.observed.to_numpy()) for d in drawn], [0.025, 0.975])
+        values = [oracle(d.ensemble.to_numpy(), d.observed.to_numpy()) for d in drawn]
+        ends = np.quantile(values, shares(len(cells), 0.95))
         np.testing.assert_allclose(found[f"{name}_ci"], ends, atol=0.15 * np.ptp(ends), err_msg=name)
     assert found["median_rmse"] == pytest.approx(own.ensemble_rmse.median())
     assert found["iqr_rmse"] == pytest.approx(own.ensemble_rmse.quantile([0.25, 0.75]).tolist())
@@ -154,6 +156,15 @@ def test_too_few_cells_give_no_interval(table, figures):
     assert np.isnan(found["rmse_ci"])
     assert np.isnan(found["median_rmse_ci"])
     assert np.isnan(found["gain_rmse_ci"])
+
+
+def test_stations_are_drawn_where_cells_are_few(figures):
+    one_cell = figures.assign(cell="7,0")
+    view = station_summary(one_cell)["layers"]["sm_surface"]["stations"]["all"][""]
+    assert view["drawn"] == "stations"
+    assert station_summary(figures)["layers"]["sm_surface"]["stations"]["all"][""]["drawn"] == "cells"
+    low, high = view["members"]["ensemble"]["gain"]["rmse"]["ci"]
+    assert low < view["members"]["ensemble"]["gain"]["rmse"]["median"] < high
 
 
 def test_skill_inside_cells_is_that_of_anomalies():

@@ -8,6 +8,7 @@ from smdown.errors import CubeError, InputError
 from smdown.sources import check, open_stations
 from smdown.sources.config import IsmnConfig, StationLayer, StationsCsvConfig
 from smdown.sources.depths import trapezoid_weights
+from smdown.sources.overpass import days_around
 from tests.sources.fabricate import ingest, write_stm
 
 DAY1 = [("2020/04/01 00:00", 0.10, "G"), ("2020/04/01 12:00", 0.20, "G"), ("2020/04/01 13:00", 0.9, "D03,D10")]
@@ -117,6 +118,16 @@ def test_a_window_around_the_overpass(tmp_path, context, place):
     ]
     np.testing.assert_allclose(found[0], [np.nan, 0.3, 0.6, np.nan], rtol=1e-6)
     np.testing.assert_allclose(found[1], [np.nan, 0.3, np.nan, np.nan], rtol=1e-6)
+
+
+@pytest.mark.parametrize("longitude", [-170, -100, 0, 146, 179])
+def test_a_time_belongs_to_the_nearest_overpass(longitude):
+    hour = (18 - longitude / 15) % 24
+    offsets = np.array([-11.9, -6, -0.1, 0, 6, 11.9])
+    times = pd.DatetimeIndex(pd.Timestamp("2020-04-02") + pd.to_timedelta(hour + offsets, unit="h"))
+    days, inside = days_around(times, longitude, 18.0, 12.0)
+    assert set(days) == {pd.Timestamp("2020-04-02")}
+    assert inside.tolist() == [False, True, True, True, True, False]
 
 
 def test_archive_errors(tmp_path, context, place):

@@ -41,7 +41,7 @@ def analytic_intervals(
     n = found["n"]
     m = {name: n if size is None else np.minimum(size[name], n) for name in ("r", "rho", "bias", "ubrmse")}
     high, low = (1 + level) / 2, (1 - level) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         z = {name: stats.norm.ppf(high) / np.sqrt(np.where(m[name] > 3, m[name] - 3, np.nan)) for name in ("r", "rho")}
         one, many = (np.where(m[name] > 1, m[name], np.nan) for name in ("bias", "ubrmse"))
         half = stats.t.ppf(high, one - 1) * found["ubrmse"] * np.sqrt(n / (n - 1)) / np.sqrt(one)
