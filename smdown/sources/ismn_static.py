@@ -38,5 +38,5 @@ def climate_of(item: Item | None) -> str:
         found = [r for r in rows if r and r[0].strip().lower() == "climate classification" and len(r) > 4]
     except (InputError, csv.Error):
         return ""
-    ours = [r[4].strip() for r in found if len(r) < 7 or "geiger" in r[6].lower()] or [r[4].strip() for r in found]
-    return ours[0] if ours and _CLIMATE.fullmatch(ours[0]) else ""
+    found.sort(key=lambda r: "geiger" not in (r[6].lower() if len(r) > 6 else ""))  # maps before what networks say
+    return next((value for r in found if _CLIMATE.fullmatch(value := r[4].strip())), "")

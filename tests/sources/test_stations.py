@@ -86,12 +86,13 @@ def test_ceop_separate_files(tmp_path, context, place):
 @pytest.mark.parametrize("zipped", [False, True])
 def test_the_climate_stands_in_the_static_variables(tmp_path, context, place, zipped):
     rows = [("2020/04/01 00:00", 0.1, "G")]
-    for name in ("A1", "B2", "C3"):
+    for name in ("A1", "B2", "C3", "D4"):
         write_stm(tmp_path / "in", name, 0.05, 0.05, rows, flat=True, **place)
     head = "quantity_name;unit;depth_from[m];depth_to[m];value;description;quantity_source_name\n"
     line = "climate classification;unitless;;;{};;{}\r\n"
     static = {
         "A1": head + line.format("Dfb", "insitu") + line.format("BSk", "koeppen_geiger_2007"),
+        "D4": head + line.format("masked", "koeppen_geiger_2007") + line.format("Cfb", "koeppen_geiger_2017"),
         "B2": head + "clay fraction;% weight;0.0;0.3;21;;HWSD\n",
     }
     for name, text in static.items():
@@ -102,7 +103,8 @@ def test_the_climate_stands_in_the_static_variables(tmp_path, context, place, zi
             for path in folder.iterdir():
                 out.write(path, f"NET/{path.name}")
     ds = open_stations(ingest(ismn(tmp_path / "all.zip" if zipped else folder), context)[1])
-    assert dict(zip(ds.station.values, ds.climate.values, strict=True)) == {"NET/A1": "BSk", "NET/B2": "", "NET/C3": ""}
+    found = dict(zip(ds.station.values, ds.climate.values, strict=True))
+    assert found == {"NET/A1": "BSk", "NET/B2": "", "NET/C3": "", "NET/D4": "Cfb"}
 
 
 def test_a_window_around_the_overpass(tmp_path, context, place):
