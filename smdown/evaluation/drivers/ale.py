@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from smdown.evaluation.drivers.pixels import Array, Model, Pixels
 
@@ -68,6 +69,7 @@ def effect(model: Model, pixels: Pixels, channel: int, edges: Array) -> Effect:
     count = np.bincount(place, minlength=len(edges) - 1)
     flat = change.reshape(-1, change.shape[-1])
     mean = np.stack([np.bincount(place, weights=row, minlength=len(edges) - 1) for row in flat]) / np.maximum(count, 1)
+    mean = _bridged(mean, count, edges)
     curve = np.concatenate([np.zeros((len(flat), 1)), np.cumsum(mean, axis=1)], axis=1)
     inside = np.clip(values, edges[0], edges[-1])
     at = np.stack([np.interp(inside, edges, row) for row in curve])
@@ -75,3 +77,11 @@ def effect(model: Model, pixels: Pixels, channel: int, edges: Array) -> Effect:
     return Effect(
         edges, (curve - at.mean(axis=1, keepdims=True)).reshape(shape), at.std(axis=1).reshape(change.shape[:2])
     )
+
+
+def _bridged(mean: Array, count: npt.NDArray[np.int64], edges: Array) -> Array:
+    """Return the differences, those of intervals without a pixel with the slope between their neighbours'."""
+    width, known = np.diff(edges), count > 0
+    middle = (edges[:-1] + edges[1:]) / 2
+    slopes = [np.interp(middle, middle[known], (row / width)[known]) for row in mean]
+    return np.asarray(np.stack(slopes) * width)

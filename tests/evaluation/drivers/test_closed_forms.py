@@ -113,6 +113,13 @@ def test_effects_of_a_linear_model_are_straight_lines():
     assert float(effect(linear([1.5, 4, 0]), some, 2, common_edges([some], 2)).importance[0, 0]) == 0
 
 
+def test_an_interval_without_a_pixel_takes_the_slope_of_its_neighbours():
+    some = pixels([np.r_[np.linspace(-2, -1, 50), np.linspace(1, 2, 50)]])
+    edges = np.linspace(-2, 2, 9)
+    found = effect(linear([3.0]), some, 0, edges)
+    np.testing.assert_allclose(np.diff(found.values[0, 0]) / np.diff(edges), 3.0, rtol=1e-5)
+
+
 def test_an_effect_is_that_of_its_own_driver_where_two_go_together():
     x = np.random.default_rng(3).normal(size=3000)
     some = pixels([x, x + 0.1 * np.random.default_rng(4).normal(size=3000)])
