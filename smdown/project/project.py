@@ -19,7 +19,7 @@ from smdown.project import jobs, origins, results
 from smdown.project.exports import Exports
 from smdown.project.owning import Ownership, owning
 from smdown.runlog import RunLog
-from smdown.runtime import Bar, Outcome, Profile, Progress, StoppedError, execute, open_progress
+from smdown.runtime import Outcome, Profile, Progress, StoppedError, execute, open_progress
 from smdown.training.devices import Devices
 from smdown.training.extras import check_baselines
 from smdown.training.world import world
@@ -374,10 +374,10 @@ class Project(Exports):
         if not evaluated.stands("metrics", job.partials_url):
             evaluation.summarise(job)
             evaluated.mark("metrics", job.partials_url)
-        parts = job.partials_url, self.bundle_digest, self.config.training.resolutions, self._methods
+        parts = job.partials_url, self.bundle_digest, *results.sensitivity_parts(self)
         if self.config.evaluation.sensitivity and not evaluated.stands("sensitivity", *parts):
             with progress.stage("sensitivity", 1) as bar:
-                self._sensitivity(bar)
+                results.write_sensitivity(self, bar)
             evaluated.mark("sensitivity", *parts)
         return outcome
 
@@ -399,22 +399,6 @@ class Project(Exports):
             self.predict_job, url, self.mosaic_identity, day_identity=self.day_identity, fresh=self.fresh
         )
         return self._execute(plan, client, progress)
-
-    @property
-    def _methods(self) -> tuple[str, ...]:
-        return self.config.evaluation.sensitivity_methods
-
-    def _sensitivity(self, bar: Bar) -> None:
-        evaluation.sensitivity(
-            self.evaluate_job,
-            self.train_context,
-            self.bundle_url,
-            resolutions=sorted(
-                {*self.config.training.resolutions, min(self.config.features.resolutions)}, reverse=True
-            ),
-            methods=self._methods,
-            progress=lambda text, done, total: bar.update(done, total, text),
-        )
 
     def _execute(self, plan: Plan, client: Client | None, progress: Progress | None) -> Outcome:
         outcome = execute(plan, client, progress or open_progress(quiet=True))

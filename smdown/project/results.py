@@ -16,6 +16,7 @@ from smdown.grid import NestedGrid, nominal_ratio
 
 if TYPE_CHECKING:
     from smdown.project.project import Project
+    from smdown.runtime import Bar
 
 
 def mosaic(project: Project) -> xr.Dataset:
@@ -63,3 +64,23 @@ def write_report(project: Project, day: str | None = None) -> str:
     text = yaml.safe_dump(project.config.model_dump(mode="json", exclude_unset=True), sort_keys=False)
     title = project.config.title or project.config.name
     return evaluation.write_report(project.workdir, title=title, day=day, config_text=text)
+
+
+def sensitivity_parts(project: Project) -> tuple[list[int], tuple[str, ...]]:
+    """Return the resolutions and the methods by which drivers are ranked."""
+    config = project.config
+    wanted = {*config.training.resolutions, min(config.features.resolutions)}
+    return sorted(wanted, reverse=True), config.evaluation.sensitivity_methods
+
+
+def write_sensitivity(project: Project, bar: Bar) -> None:
+    """Rank the drivers, at the training resolutions and that of the map."""
+    resolutions, methods = sensitivity_parts(project)
+    evaluation.sensitivity(
+        project.evaluate_job,
+        project.train_context,
+        project.bundle_url,
+        resolutions=resolutions,
+        methods=methods,
+        progress=lambda text, done, total: bar.update(done, total, text),
+    )
