@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -252,13 +251,7 @@ class Predictor:
     def _place(self, part: Window, ratio: int, origin: tuple[int, int], states: dict[str, Tensor]) -> Banded | None:
         if not states or self.card.sequence is None:
             return None
-        return _placed(part, ratio, origin, self.card.sequence.ratio, str(self.device))
-
-
-@lru_cache(maxsize=1024)
-def _placed(part: Window, ratio: int, origin: tuple[int, int], sequence_ratio: int, device: str) -> Banded:
-    """Return where pixels lie in the sequence: the same on every day."""
-    return Banded.of(placement(part, ratio, origin, sequence_ratio).to(device))
+        return Banded.of(placement(part, ratio, origin, self.card.sequence.ratio).to(self.device))
 
 
 def _parts(shape: tuple[int, int], side: int) -> Iterator[Window]:
