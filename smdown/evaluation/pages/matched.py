@@ -37,12 +37,12 @@ def station_tables(record: Record, layer: LayerInput) -> list[Table]:
 
 def _rows(name: str, group: Mapping[str, Any]) -> list[tuple[str, bool, list[str]]]:
     members = group.get("members", {})
-    where = f"{name or 'All'} ({words.count(number(group.get('stations')))} stations)"
+    where = f"{name or 'All'} ({words.count(number(group.get('stations')))} stations): "
     rows = []
     for member in (m for m in SHOWN if m in members):
         cells = [_with_interval(members[member].get(metric, {})) for metric in METRICS]
         cells.append(_with_interval(members[member].get("gdown") or {}))
-        rows.append((f"{where}: {words.name_of(member)}", member == "ensemble", cells))
+        rows.append((f"{where}{words.name_of(member)}", member == "ensemble", cells))
         where = "\N{NO-BREAK SPACE}" * 3
     return rows
 
@@ -51,7 +51,7 @@ def _with_interval(entry: Mapping[str, Any]) -> str:
     value, span = number(entry.get("median")), entry.get("ci")
     text = words.figures(value, 2)
     if span and all(math.isfinite(number(v)) for v in span):
-        text += f" ({words.figures(number(span[0]), 2)} to {words.figures(number(span[1]), 2)})"
+        text += f"\n{words.figures(number(span[0]), 2)} to {words.figures(number(span[1]), 2)}"
     return text
 
 
