@@ -43,7 +43,16 @@ def exponential(values: F32, whole: npt.NDArray[np.int32]) -> None:
 
 @compiled
 def physical(
-    hidden: F32, linear: F32, extra: F32, limits: tuple[float, float], centre: F32, std: F32, mean: F32, variance: F32
+    hidden: F32,
+    linear: F32,
+    first: int,
+    extra: F32,
+    limits: tuple[float, float],
+    bias: F32,
+    centre: F32,
+    std: F32,
+    mean: F32,
+    variance: F32,
 ) -> None:
     """Add up the terms of a network's mean, bound its log-variance, and fill both in physical units.
 
@@ -51,10 +60,16 @@ def physical(
     ----------
     hidden : ndarray
         float32 ``(pixel, 2 layer)``: a part of the means, and the log-variances.
-    linear, extra : ndarray
-        float32 ``(pixel, layer)``: the other parts of the means; `extra` may have no pixels.
+    linear : ndarray
+        float32 ``(pixel, layer or more)``: another part of the means, in columns from `first` on.
+    first : int
+        Column.
+    extra : ndarray
+        float32 ``(pixel, layer)``: a third part; may have no pixels.
     limits : (float, float)
         Least and largest log-variance.
+    bias : ndarray
+        float32 ``(2 layer,)``: added to means and log-variances.
     centre, std : ndarray
         float32 ``(layer,)``: mean and standard deviation of the layers.
     mean, variance : ndarray
@@ -64,9 +79,10 @@ def physical(
     low, high = np.float32(limits[0]), np.float32(limits[1])
     whole = np.empty(count, np.int32)
     for k in range(layers):
+        of_mean, of_variance = bias[k], bias[layers + k]
         for j in range(count):
-            mean[k, j] = hidden[j, k] + linear[j, k]
-            variance[k, j] = min(max(hidden[j, layers + k], low), high)
+            mean[k, j] = hidden[j, k] + of_mean + linear[j, first + k]
+            variance[k, j] = min(max(hidden[j, layers + k] + of_variance, low), high)
         if extra.size:
             for j in range(count):
                 mean[k, j] += extra[j, k]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,21 +12,14 @@ from torch import Tensor
 
 from smdown.errors import BundleError
 from smdown.grid import Window
-from smdown.kernels.blend import blend, physical
-from smdown.kernels.standard import standardise
+from smdown.kernels.blend import blend
 from smdown.networks import Network
-from smdown.networks.base import LOG_VARIANCE_RANGE, Terms, crop
 from smdown.networks.placement import Banded, placement
 from smdown.training.bundle import Bundle
 from smdown.training.card import BundleCard
 from smdown.training.context import Field
-from smdown.training.standardise import CLIP, Scaler
-
-TILE = 200
-"""Side of the windows that go through a network at once; what they need then stays in the processor's cache."""
-GPU_TILE = 600
-"""The same on a GPU, which wants more work at a time."""
-_NOTHING = np.empty((0, 1), np.float32)
+from smdown.training.forward import DeviceForward, Forward, ProcessorForward, Said
+from smdown.training.standardise import Scaler
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,34 +183,24 @@ class Predictor:
         layers = tuple(y.name for y in self.card.layers)
         return Prediction(np.empty(shape, np.float32), np.empty(shape, np.float32), self.members, layers)
 
+    @cached_property
+    def _forward(self) -> Forward:
+        what = (self.networks, self.fine, self.centre, self.spread)
+        return ProcessorForward(*what) if self.device.type == "cpu" else DeviceForward(*what, self.device)
+
     @torch.inference_mode()
     def _windows(
         self, fine: Field, sequence: Field | None, core: Window, ratio: int, origin: tuple[int, int]
-    ) -> Iterator[tuple[Window, Field, Field]]:
-        """Yield windows of the core with the mean and variance of every network, ``(member, layer, y, x)``."""
+    ) -> Iterator[Said]:
+        """Yield parts of the core, counted from its first pixel, with what every network says."""
         self._check(fine, sequence, core)
-        drivers = torch.from_numpy(np.ascontiguousarray(fine, dtype=np.float32))
         states = self._encode(sequence)
-        for part in _parts(core.shape, TILE if self.device.type == "cpu" else GPU_TILE):
-            block = self._standardised(drivers, part)
-            place = self._place(part.shift(core.y0, core.x0), ratio, origin, states)
-            shape = (len(self.networks), len(self.card.layers), part.size)
-            mean, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
-            for n, (name, network) in enumerate(self.networks.items()):
-                terms = network.terms(crop(block, self.radius - network.radius), states.get(name), place)
-                self._in_units(terms, mean[n], variance[n])
-            whole = (*shape[:2], *part.shape)
-            yield part, mean.reshape(whole), variance.reshape(whole)
 
-    def _in_units(self, terms: Terms, mean: Field, variance: Field) -> None:
-        """Fill mean and variance ``(layer, pixel)`` from what a network says."""
-        layers = len(mean)
-        hidden, linear, extra = (None if t is None else t[0].float().cpu().numpy() for t in terms)
-        assert hidden is not None
-        assert linear is not None
-        parts = hidden.reshape(-1, 2 * layers), linear.reshape(-1, layers)
-        more = _NOTHING if extra is None else extra.reshape(-1, layers)
-        physical(*parts, more, LOG_VARIANCE_RANGE, self.centre, self.spread, mean, variance)
+        def place(part: Window) -> Banded | None:
+            return self._place(part.shift(core.y0, core.x0), ratio, origin, states)
+
+        drivers = np.ascontiguousarray(fine, dtype=np.float32)
+        yield from self._forward.windows(drivers, states, core, place)
 
     def _check(self, fine: Field, sequence: Field | None, core: Window) -> None:
         wanted = (len(self.card.drivers), core.height + 2 * self.radius, core.width + 2 * self.radius)
@@ -237,27 +221,10 @@ class Predictor:
         found = ((name, network.encode(series)) for name, network in self.networks.items())
         return {name: state for name, state in found if state is not None}
 
-    def _standardised(self, drivers: Tensor, part: Window) -> Tensor:
-        """Return the drivers of a part and its surroundings, ``(1, feature, y, x)`` with features last in memory."""
-        whole = Window(part.y0, part.y1 + 2 * self.radius, part.x0, part.x1 + 2 * self.radius)
-        if self.device.type != "cpu":
-            block = drivers[(slice(None), *whole.slices)][None].to(self.device)
-            return self.fine.forward(block.contiguous(memory_format=torch.channels_last), 1)
-        mean, factor = self.fine.mean.numpy(), (1 / self.fine.std).numpy()
-        out = np.empty((*whole.shape, len(drivers)), np.float32)
-        standardise(drivers.numpy(), whole.y0, whole.x0, mean, factor, np.float32(CLIP), out)
-        return torch.from_numpy(out).permute(2, 0, 1)[None]
-
     def _place(self, part: Window, ratio: int, origin: tuple[int, int], states: dict[str, Tensor]) -> Banded | None:
         if not states or self.card.sequence is None:
             return None
         return Banded.of(placement(part, ratio, origin, self.card.sequence.ratio).to(self.device))
-
-
-def _parts(shape: tuple[int, int], side: int) -> Iterator[Window]:
-    for y in range(0, shape[0], side):
-        for x in range(0, shape[1], side):
-            yield Window(y, min(y + side, shape[0]), x, min(x + side, shape[1]))
 
 
 def mixture(card: BundleCard, layers: Sequence[str], scales: Mapping[str, float]) -> Mixture:

@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial import cKDTree
 
 from smdown.kernels.blend import blend, exponential, physical
+from smdown.kernels.layers import add_relu, bias_relu, relu_add
 from smdown.kernels.nearest import coordinates, distances
 from smdown.kernels.packing import pack
 from smdown.kernels.standard import standardise
@@ -81,11 +82,35 @@ def test_exponentials_are_those_of_numpy():
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_what_a_network_says_in_physical_units(seed, sequence):
     rng = np.random.default_rng(seed)
-    hidden, linear = rng.normal(0, 4, (30, 4)).astype(np.float32), rng.normal(size=(30, 2)).astype(np.float32)
+    hidden, wide = rng.normal(0, 4, (30, 4)).astype(np.float32), rng.normal(size=(30, 5)).astype(np.float32)
+    bias, linear = rng.normal(size=4).astype(np.float32), wide[:, 2:4]
     extra = rng.normal(size=(30 if sequence else 0, 2)).astype(np.float32)
     centre, std = np.array([0.2, 0.3], np.float32), np.array([0.05, 0.04], np.float32)
     mean, variance = np.empty((2, 30), np.float32), np.empty((2, 30), np.float32)
-    physical(hidden, linear, extra, (-8.0, 4.0), centre, std, mean, variance)
-    total = hidden[:, :2] + linear + (extra if sequence else 0)
+    physical(hidden, wide, 2, extra, (-8.0, 4.0), bias, centre, std, mean, variance)
+    total = hidden[:, :2] + bias[:2] + linear + (extra if sequence else 0)
     np.testing.assert_allclose(mean, (centre + total * std).T, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(variance, (np.exp(np.clip(hidden[:, 2:], -8, 4)) * std**2).T, rtol=1e-5)
+    np.testing.assert_allclose(variance, (np.exp(np.clip(hidden[:, 2:] + bias[2:], -8, 4)) * std**2).T, rtol=1e-5)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 12))
+def test_passes_between_layers(seed, pixels, units):
+    rng = np.random.default_rng(seed)
+    values, bias = rng.normal(size=(pixels, units)).astype(np.float32), rng.normal(size=units).astype(np.float32)
+    found = values.copy()
+    bias_relu(found, bias)
+    np.testing.assert_array_equal(found, np.maximum(values + bias, 0))
+    found, others = values.ravel().copy(), rng.normal(size=values.size).astype(np.float32)
+    add_relu(found, others)
+    np.testing.assert_array_equal(found, np.maximum(values.ravel() + others, 0))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4), st.integers(0, 2))
+def test_what_a_convolution_adds_to_its_input(seed, height, width, units, radius):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(height, width, units)).astype(np.float32)
+    around = rng.normal(size=(height + 2 * radius, width + 2 * radius, units)).astype(np.float32)
+    found = values.copy()
+    relu_add(found.reshape(height, -1), around.reshape(len(around), -1))
+    inner = around[radius : radius + height, radius : radius + width]
+    np.testing.assert_array_equal(found, np.maximum(values, 0) + inner)

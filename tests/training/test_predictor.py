@@ -9,7 +9,9 @@ import torch
 from smdown.errors import BundleError
 from smdown.grid import Window
 from smdown.networks import CNNConfig, DNNConfig, LSTMConfig, build_network
-from smdown.training import Bundle, BundleCard, Prediction, Predictor, combine, predictor
+from smdown.networks.base import crop
+from smdown.networks.placement import placement
+from smdown.training import Bundle, BundleCard, Prediction, Predictor, combine, forward
 from smdown.training.card import FeatureCard, LayerCard, SequenceCard
 
 NETWORKS = {"dnn": DNNConfig(), "cnn": CNNConfig(), "lstm": LSTMConfig()}
@@ -58,10 +60,39 @@ def test_members_layers_and_units(whole):
 
 @pytest.mark.parametrize("tile", [16, 37, 300])
 def test_a_pixel_does_not_depend_on_the_parts_that_the_work_is_cut_into(whole, tile, monkeypatch):
-    monkeypatch.setattr(predictor, "TILE", tile)
+    monkeypatch.setattr(forward, "TILE", tile)
+    monkeypatch.setattr(forward, "BAND_PX", 7 * tile)
     again = Predictor(make(), device="cpu").predict(FINE, SEQUENCE, CORE, 300, ORIGIN)
     np.testing.assert_allclose(again.mean, whole.mean, atol=1e-6, rtol=0)
     np.testing.assert_allclose(again.variance, whole.variance, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        NETWORKS,
+        {"dnn": DNNConfig(hidden=(7, 5, 3)), "near": CNNConfig(channels=3, depth=1), "cnn": CNNConfig(depth=4)},
+        {"lstm": LSTMConfig(hidden=5, width=9)},
+        {"dnn": DNNConfig(hidden=(1,))},
+    ],
+)
+def test_the_lean_way_says_what_the_networks_say(networks):
+    bundle = make(networks)
+    lean, plain = (Predictor(bundle, device="cpu") for _ in range(2))
+    plain.__dict__["_forward"] = forward.DeviceForward(
+        plain.networks, plain.fine, plain.centre, plain.spread, torch.device("cpu")
+    )
+    fine = FINE if lean.radius else FINE[:, 4:-4, 4:-4]
+    one, two = (p.predict(fine, SEQUENCE, CORE, 300, ORIGIN) for p in (lean, plain))
+    np.testing.assert_allclose(one.mean, two.mean, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(one.variance, two.variance, rtol=1e-5)
+    for n, network in enumerate(bundle.networks.values()):  # and what they say is what they were trained to say
+        block = crop(plain.fine.forward(torch.from_numpy(fine)[None], 1), lean.radius - network.radius)
+        with torch.inference_mode():
+            state = network.encode(plain.sequence.forward(torch.from_numpy(SEQUENCE)[None], 2))
+            mean, _ = network.decode(block, state, placement(CORE, 300, ORIGIN, 9))
+        found = mean[0].numpy() * lean.spread[:, None, None] + lean.centre[:, None, None]
+        np.testing.assert_allclose(one.mean[n], found, atol=1e-6, rtol=0)
 
 
 def test_a_pixel_does_not_depend_on_the_window_that_asked(whole):
