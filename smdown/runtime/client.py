@@ -69,6 +69,11 @@ def _dask_config(profile: profiles.Profile) -> dict[str, Any]:
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.pause": False,  # a paused worker whose memory stays high would never go on
         "distributed.worker.memory.terminate": 0.98,
+        # Processes that look at themselves a hundred times a second take a twentieth of the cores that compute.
+        "distributed.worker.memory.monitor-interval": "200ms",
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.tick.interval": "500ms",
+        "distributed.admin.system-monitor.interval": "2s",
         "distributed.scheduler.worker-saturation": float(max(1, threads)),
         "distributed.scheduler.allowed-failures": 0,  # what was lost with a worker is sent again from here
         "distributed.comm.timeouts.connect": "60s",
