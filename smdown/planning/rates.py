@@ -19,13 +19,13 @@ WARM_UP_S = 6.0
 _INGEST = 0.2  # a value of a source
 _STATIC = 0.05  # a static driver that is computed
 _STORED = 0.004  # a static driver that is read
-_DYNAMIC = 0.02  # a driver of a day
-_NETWORK = 0.05  # a thousand multiplications of a network
-_CONSTRAINT = 0.35  # standardising, joining, constraining one layer
-_WRITE = 0.015  # one array, packed and compressed
+_DYNAMIC = 0.012  # a driver of a day
+_NETWORK = 0.032  # a thousand multiplications of a network
+_CONSTRAINT = 0.06  # standardising, joining, constraining one layer
+_WRITE = 0.01  # one array, packed and compressed
 _TRAIN = 6.0  # a pixel of a sample, forth and back
 _BASELINES = 0.7  # both baselines, one layer
-_EVALUATE = 0.25  # one layer
+_EVALUATE = 0.35  # one layer
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,6 @@ def multiplications(network: NetworkConfig, drivers: int, outputs: int) -> int:
         return sum(a * b for a, b in pairwise(sizes))
     if isinstance(network, CNNConfig):
         c = network.channels
-        return 9 * c * (drivers + c * (network.depth - 1)) + c * outputs
+        return c * (drivers + 9 * c * network.depth + outputs)
     assert isinstance(network, LSTMConfig)
-    return network.width * (drivers + network.hidden + network.width + outputs)
+    return network.width * (drivers + network.width + outputs)

@@ -134,13 +134,14 @@ def test_a_run_that_was_measured_gives_its_rate():
 
 @pytest.mark.parametrize("config", [DNNConfig(hidden=(5, 7)), CNNConfig(channels=6, depth=3), LSTMConfig(width=9)])
 def test_multiplications_are_the_weights_that_a_pixel_meets(config):
-    drivers, outputs = 4, 6
-    if isinstance(config, DNNConfig):
-        assert multiplications(config, drivers, outputs) == 4 * 5 + 5 * 7 + 7 * 6
-    elif isinstance(config, CNNConfig):
-        assert multiplications(config, drivers, outputs) == 9 * 4 * 6 + 2 * 9 * 6 * 6 + 6 * 6
-    else:
-        assert multiplications(config, drivers, outputs) == 9 * (4 + config.hidden) + 9 * 9 + 9 * 6
+    network = build_network(config, 4, 1, 3)
+    once_a_sequence = ("recurrence", "projection")
+    met = sum(
+        weight.numel()
+        for name, weight in network.named_parameters()
+        if weight.dim() > 1 and not name.startswith((*once_a_sequence, "head.linear"))
+    )
+    assert multiplications(config, 4, 6) == met
 
 
 def test_tiles_with_most_to_predict_are_measured_first():
