@@ -17,6 +17,7 @@ from smdown.cubes import CubeSpec, Variable, create_cube
 from smdown.features import FeaturesConfig, build_spec
 from smdown.grid import EASE2_M09, NestedGrid, RasterGrid, Window
 from smdown.networks import CNNConfig, DNNConfig, LSTMConfig
+from smdown.networks.build import build_network
 from smdown.planning import make_plan
 from smdown.planning.counts import failed_tasks, find_cube, tile_count
 from smdown.planning.rates import Rate, measured, multiplications
