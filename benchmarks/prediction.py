@@ -33,7 +33,8 @@ from smdown.inference.constraint import Kind
 from smdown.project import Project
 from smdown.runtime import Profile, open_client
 from smdown.runtime.attempt import peak_bytes
-from smdown.runtime.profile import ALLOCATOR, LocalCluster
+from smdown.runtime.clusters import LocalCluster
+from smdown.runtime.profile import ALLOCATOR
 
 OURS, FRESH, BARE, LEAN, PEER = (
     "smdown",

@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+STAGES = ("ingest", "features", "train", "predict", "evaluate")
 Config = Annotated[Path, typer.Argument(help="Project file (YAML); see configs/.", show_default=False)]
 ClusterOption = Annotated[
     str | None,
@@ -32,6 +33,10 @@ ClusterOption = Annotated[
         "--cluster",
         help="Profile of the place to run: a YAML of cluster/profiles/, or serial. (default: this machine's cores)",
     ),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option("--insecure", help="Speak to other machines without certificates, on a network that is yours alone."),
 ]
 Workdir = Annotated[
     str | None, typer.Option("--workdir", help="Where results go. (default: a folder of the project's name)")
@@ -79,6 +84,7 @@ def _stages(
     sets: list[str] | None,
     strict: bool = False,
     fresh: bool = False,
+    insecure: bool = False,
 ) -> None:
     from smdown.project import open_project
     from smdown.runtime import load_profile, open_client, open_progress
@@ -94,7 +100,7 @@ def _stages(
     first = world().rank == 0
     progress = open_progress(quiet=not first)
     alone = names == ("train",) or project.finished(names)
-    with open_client(load_profile("serial") if alone else profile) as client:
+    with open_client(load_profile("serial") if alone else profile, insecure=insecure) as client:
         project.run(names, client=client, progress=progress, command=" ".join(["smdown", *sys.argv[1:]]))
     if first:
         _print_summary(project, names)
@@ -113,9 +119,14 @@ def _print_summary(project: Any, stages: tuple[str, ...]) -> None:
 
 def _stage_command(name: str, summary: str) -> None:
     def command(
-        config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None, fresh: Fresh = False
+        config: Config,
+        cluster: ClusterOption = None,
+        workdir: Workdir = None,
+        sets: Set = None,
+        fresh: Fresh = False,
+        insecure: Insecure = False,
     ) -> None:
-        _stages((name,), config, cluster, workdir, sets, fresh=fresh)
+        _stages((name,), config, cluster, workdir, sets, fresh=fresh, insecure=insecure)
 
     command.__doc__ = summary
     app.command(name)(command)
@@ -123,10 +134,15 @@ def _stage_command(name: str, summary: str) -> None:
 
 @app.command()
 def ingest(
-    config: Config, cluster: ClusterOption = None, workdir: Workdir = None, sets: Set = None, strict: Strict = False
+    config: Config,
+    cluster: ClusterOption = None,
+    workdir: Workdir = None,
+    sets: Set = None,
+    strict: Strict = False,
+    insecure: Insecure = False,
 ) -> None:
     """Read every source into a clean Zarr cube on its own grid."""
-    _stages(("ingest",), config, cluster, workdir, sets, strict)
+    _stages(("ingest",), config, cluster, workdir, sets, strict, insecure=insecure)
 
 
 _stage_command("features", "Resample drivers to the training resolutions and the map's, and keep them as cubes.")
@@ -158,13 +174,14 @@ def run(
     sets: Set = None,
     strict: Strict = False,
     fresh: Fresh = False,
+    insecure: Insecure = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, as smdown plan does, and stop.")] = False,
 ) -> None:
     """Run every stage, from ingest to the report; take up where an earlier run stopped."""
     if dry_run:
         _plan(config, cluster, workdir, sets, fresh=fresh)
         return
-    _stages(("ingest", "features", "train", "predict", "evaluate"), config, cluster, workdir, sets, strict, fresh)
+    _stages(STAGES, config, cluster, workdir, sets, strict, fresh, insecure)
 
 
 @app.command()
@@ -241,13 +258,14 @@ def demo(
     cells: Annotated[str, typer.Option(help="Coarse cells of the synthetic region, rows x columns.")] = "6x6",
     days: Annotated[int, typer.Option(min=40, help="Days that it covers.")] = 120,
     seed: Annotated[int, typer.Option(help="Another seed, another region.")] = 0,
+    insecure: Insecure = False,
 ) -> None:
     """Run everything on a synthetic region that needs no download, and show the result."""
     from smdown.demo import inputs_home, write_demo
     from smdown.runtime import open_progress
 
     config = write_demo(inputs_home(workdir or "demo"), _pair(cells), days, seed, open_progress())
-    _stages(("ingest", "features", "train", "predict", "evaluate"), config, cluster, workdir, sets)
+    _stages(STAGES, config, cluster, workdir, sets, insecure=insecure)
 
 
 @app.command()
@@ -350,6 +368,21 @@ def info(
     for path in paths:
         for table in describe(path):
             console.print(table)
+
+
+places = typer.Typer(no_args_is_help=True)
+app.add_typer(places, name="cluster", help="Make ready what a cluster needs.")
+
+
+@places.command()
+def certs(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.", show_default=False)],
+    days: Annotated[int, typer.Option(min=1, help="How long they hold.")] = 365,
+) -> None:
+    """Make certificates for a cluster of your own, and say how to use them."""
+    from smdown.runtime.certificates import advice, make_certificates
+
+    Console().print(advice(make_certificates(out, days), days), highlight=False, soft_wrap=True, markup=False)
 
 
 def _pair(text: str) -> tuple[int, int]:

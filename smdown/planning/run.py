@@ -25,7 +25,7 @@ from smdown.planning.stages import Facts
 from smdown.runlog import read_json
 from smdown.runtime import Profile, open_client
 from smdown.runtime.capacity import Capacity, capacity_at, capacity_of
-from smdown.runtime.profile import ExistingCluster
+from smdown.runtime.clusters import ExistingCluster
 
 if TYPE_CHECKING:
     from distributed import Client

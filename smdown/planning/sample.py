@@ -17,7 +17,7 @@ from smdown.planning.model import StagePlan
 from smdown.planning.rates import CALIBRATED, Rate
 from smdown.runtime import Profile, open_client
 from smdown.runtime.capacity import capacity_of
-from smdown.runtime.profile import LocalCluster, SerialCluster
+from smdown.runtime.clusters import LocalCluster, SerialCluster
 
 if TYPE_CHECKING:
     from smdown.planning.calibrate import Clock

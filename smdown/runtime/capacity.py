@@ -6,12 +6,17 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import dask
 from distributed.system import MEMORY_LIMIT
 
-from smdown.runtime import profile as profiles
+from smdown.runtime import clusters
+from smdown.runtime.local import gpus_of
+from smdown.runtime.settings import THREAD_BYTES
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from smdown.runtime.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,7 @@ class Capacity:
     Parameters
     ----------
     kind : str
-        ``serial``, ``local`` or ``existing``.
+        That of the profile: ``serial``, ``local``, ``slurm``, ...
     workers, threads : int
         Worker processes, and tasks at a time in each.
     thread_bytes : int, optional
@@ -39,15 +44,22 @@ class Capacity:
         return self.workers * self.threads
 
 
-def capacity_of(profile: profiles.Profile) -> Capacity:
+def capacity_of(profile: Profile) -> Capacity:
     """Return what a profile will have, without starting it; of a scheduler that runs already only that it is one."""
     cluster = profile.cluster
-    if isinstance(cluster, profiles.SerialCluster):
-        return Capacity("serial", thread_bytes=MEMORY_LIMIT)
-    if isinstance(cluster, profiles.ExistingCluster):
-        return Capacity("existing")
+    match cluster:
+        case clusters.SerialCluster():
+            return Capacity("serial", thread_bytes=MEMORY_LIMIT)
+        case clusters.ExistingCluster():
+            return Capacity("existing")
+        case clusters.LocalCluster():
+            return _of_this_machine(cluster)
+    return Capacity(cluster.kind, cluster.most_workers, cluster.threads, cluster.memory // cluster.threads)
+
+
+def _of_this_machine(cluster: clusters.LocalCluster) -> Capacity:
     cores = os.cpu_count() or 1
-    workers = cores if cluster.workers == "auto" else cluster.workers
+    workers = cluster.workers if cluster.workers != "auto" else gpus_of(cluster) or cores
     if cluster.memory == "auto":  # as Dask shares the machine's among workers, by their threads
         memory = int(MEMORY_LIMIT * min(1.0, cluster.threads / cores))
     else:
@@ -63,6 +75,8 @@ def capacity_at(client: Client | None) -> Capacity:
     slots = sum(max(1, w["nthreads"]) for w in workers)
     limits = [w["memory_limit"] // max(1, w["nthreads"]) for w in workers if w["memory_limit"]]
     count = max(1, len(workers))
+    if not workers:  # batch systems take their time; what the profile states will come true
+        limits = [dask.config.get(THREAD_BYTES, None)]
     return Capacity("existing", count, max(1, slots // count), min(limits) if limits else None)
 
 

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import dask
 from distributed import Client
 
 from smdown.errors import ResourceError
 from smdown.plan import Plan
-from smdown.runtime import profile as profiles
+from smdown.runtime import clusters
+from smdown.runtime.batch import open_batch
 from smdown.runtime.capacity import capacity_at, memory_problem
+from smdown.runtime.kubernetes import open_kubernetes
 from smdown.runtime.local import open_local
-
-_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GDAL_NUM_THREADS")
-_RETRIES = "smdown.retries"
+from smdown.runtime.profile import Profile
+from smdown.runtime.security import check_encrypted, check_started, is_loopback
+from smdown.runtime.settings import RETRIES, dask_config
+from smdown.runtime.ssh import open_ssh
 
 
 @contextmanager
-def open_client(profile: profiles.Profile) -> Iterator[Client | None]:
+def open_client(profile: Profile, *, insecure: bool = False) -> Iterator[Client | None]:
     """Start or join the cluster of a profile, and leave or end it at the end.
 
     Parameters
     ----------
     profile : Profile
         Where to run.
+    insecure : bool
+        Speak to other machines without certificates.
 
     Yields
     ------
@@ -37,48 +41,41 @@ def open_client(profile: profiles.Profile) -> Iterator[Client | None]:
     Raises
     ------
     ResourceError
-        If the cluster cannot be reached.
+        If the cluster cannot be reached or started, or is on other machines without TLS.
+    ConfigError
+        If something that its kind needs is not installed, or its certificates are not as they should be.
     """
-    cluster = profile.cluster
     _silence()
-    with dask.config.set(_dask_config(profile)):
-        if isinstance(cluster, profiles.SerialCluster):
-            yield None
-            return
-        if isinstance(cluster, profiles.ExistingCluster):
-            with _connect(cluster.address) as client:
-                yield client
-            return
-        with open_local(cluster) as client:
-            yield client
+    with dask.config.set(dask_config(profile)), _opened(profile, insecure) as client:
+        yield client
+
+
+def _opened(profile: Profile, insecure: bool) -> AbstractContextManager[Client | None]:
+    cluster = profile.cluster
+    match cluster:
+        case clusters.SerialCluster():
+            return nullcontext()
+        case clusters.LocalCluster():
+            return open_local(cluster)
+        case clusters.ExistingCluster():
+            check_encrypted(cluster.address, profile.tls, insecure=insecure)
+            return _connect(cluster.address)
+        case clusters.SshCluster():
+            if not all(is_loopback(host) for host in cluster.hosts):
+                check_started(cluster.kind, profile.tls, insecure=insecure)
+            return open_ssh(cluster, tls=profile.tls is not None)
+        case clusters.KubernetesCluster():
+            check_started(cluster.kind, None, insecure=insecure)
+            return open_kubernetes(cluster, profile)
+        case _:
+            check_started(cluster.kind, profile.tls, insecure=insecure)
+            return open_batch(cluster, profile)
 
 
 def _silence() -> None:
     """Let failures reach the user once, through the outcome: Dask's own loggers each have a level."""
     for name in [name for name in logging.Logger.manager.loggerDict if name.startswith("distributed")]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _dask_config(profile: profiles.Profile) -> dict[str, Any]:
-    threads = getattr(profile.cluster, "threads", 1)
-    environment = dict.fromkeys(_ONE_THREAD, "1") | {"ZARR_THREADING__MAX_WORKERS": "1", "GDAL_CACHEMAX": "128"}
-    return {
-        _RETRIES: profile.retries,
-        "distributed.nanny.pre-spawn-environ": environment | profile.environment,
-        "distributed.worker.memory.spill": False,
-        "distributed.worker.memory.target": False,
-        "distributed.worker.memory.pause": False,  # a paused worker whose memory stays high would never go on
-        "distributed.worker.memory.terminate": 0.98,
-        # Processes that look at themselves a hundred times a second take a twentieth of the cores that compute.
-        "distributed.worker.memory.monitor-interval": "200ms",
-        "distributed.worker.profile.enabled": False,
-        "distributed.admin.tick.interval": "500ms",
-        "distributed.admin.system-monitor.interval": "2s",
-        "distributed.scheduler.worker-saturation": float(max(1, threads)),
-        "distributed.scheduler.allowed-failures": 0,  # what was lost with a worker is sent again from here
-        "distributed.comm.timeouts.connect": "60s",
-        "logging": {"distributed": "critical"},
-    }
 
 
 def _connect(address: str) -> Client:
@@ -92,7 +89,7 @@ def _connect(address: str) -> Client:
 
 def current_retries() -> int:
     """Return how often the profile of the open client has a failed task tried again."""
-    return int(dask.config.get(_RETRIES, profiles.Profile().retries))
+    return int(dask.config.get(RETRIES, Profile().retries))
 
 
 def check_memory(plan: Plan, client: Client | None) -> None:

@@ -9,17 +9,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
+from typing import Any
 
 from distributed import Client, LocalCluster, Nanny, Status, Worker, WorkerPlugin
 
-from smdown.runtime import profile as profiles
+from smdown.errors import ResourceError
+from smdown.runtime import clusters
 from smdown.stopping import ignore_stop_signals, undisturbed_children
 
 _LOOK_S = 2.0
 
 
 @contextmanager
-def open_local(profile: profiles.LocalCluster) -> Iterator[Client]:
+def open_local(profile: clusters.LocalCluster) -> Iterator[Client]:
     """Start worker processes with their nannies, and end them at the end.
 
     A nanny starts a worker that died anew; one that has ended itself (it does so with a worker that left in good
@@ -51,11 +53,46 @@ class _Undisturbed(WorkerPlugin):
             ignore_stop_signals()
 
 
-def _start(profile: profiles.LocalCluster) -> LocalCluster:
-    workers = (os.cpu_count() or 1) if profile.workers == "auto" else profile.workers
+class _Spread(LocalCluster):
+    """Workers that each see one of so many GPUs, always the same one."""
+
+    gpus = 1
+
+    def new_worker_spec(self) -> dict[Any, Any]:
+        """Return the next worker, named by its number."""
+        made: dict[Any, Any] = super().new_worker_spec()
+        for name, spec in made.items():
+            env = {**spec["options"].get("env", {}), "CUDA_VISIBLE_DEVICES": str(int(name) % self.gpus)}
+            spec["options"] = {**spec["options"], "env": env}
+        return made
+
+
+def gpus_of(profile: clusters.LocalCluster) -> int:
+    """Return how many GPUs a profile spreads its workers over; 0 for none.
+
+    Raises
+    ------
+    ResourceError
+        If it asks for all of them and there is none.
+    """
+    if profile.gpus is None:
+        return 0
+    if profile.gpus != "auto":
+        return profile.gpus
+    import torch
+
+    found = torch.cuda.device_count()
+    if not found:
+        raise ResourceError("got gpus: auto in the profile, but PyTorch sees no GPU here; leave it out")
+    return found
+
+
+def _start(profile: clusters.LocalCluster) -> LocalCluster:
+    gpus = gpus_of(profile)
+    workers = (gpus or os.cpu_count() or 1) if profile.workers == "auto" else profile.workers
     dashboard = None if profile.dashboard is None else f"127.0.0.1:{profile.dashboard}"
-    return LocalCluster(
-        n_workers=workers,
+    made = (_Spread if gpus else LocalCluster)(
+        n_workers=0 if gpus else workers,
         threads_per_worker=profile.threads,
         processes=True,
         memory_limit=profile.memory,
@@ -65,6 +102,11 @@ def _start(profile: profiles.LocalCluster) -> LocalCluster:
         local_directory=profile.scratch,
         silence_logs=logging.CRITICAL,
     )
+    if isinstance(made, _Spread):
+        made.gpus = gpus
+        made.scale(workers)
+        made.sync(_all_there, made, workers)
+    return made
 
 
 def _keep(local: LocalCluster, number: int, ended: threading.Event) -> None:
@@ -79,6 +121,13 @@ async def _replace_ended(local: LocalCluster, number: int) -> None:
         del workers[name]
     if len(workers) < number:
         local.scale(number)
+
+
+async def _all_there(local: LocalCluster, number: int) -> None:
+    """Wait for the workers, as Dask does of those that it starts at once."""
+    await local
+    while len(local.scheduler.workers) < number:
+        await asyncio.sleep(0.05)
 
 
 async def _end_workers(local: LocalCluster) -> None:

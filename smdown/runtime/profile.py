@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from smdown.errors import ConfigError
+from smdown.runtime.clusters import Cluster, ExistingCluster, LocalCluster, Model, SerialCluster
 from smdown.schema import describe, expand_variables
-
-_UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
@@ -25,53 +24,16 @@ ALLOCATOR = {
 The arenas that glibc gives to further threads, in which tasks run, keep none of it; so there is one for all."""
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+_WITHOUT_TLS = {
+    "serial": "nothing is sent",
+    "local": "nothing leaves this machine",
+    "kubernetes": "its scheduler is reached through Kubernetes; for TLS between pods run the client in a pod",
+}
+TLS_DIR = "SMDOWN_TLS_DIR"
+"""Environment variable that names the folder of certificates where a profile does not."""
 
 
-def parse_bytes(value: str | int) -> int:
-    """Return a size such as ``4GiB`` as a number of bytes."""
-    if isinstance(value, int):
-        return value
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", str(value).strip().lower())
-    if match is None or match[2] not in _UNITS:
-        raise ValueError("a size is a number and one of B, KiB, MiB, GiB, TiB, as in 4GiB")
-    return int(float(match[1]) * _UNITS[match[2]])
-
-
-class SerialCluster(_Model):
-    """No cluster: every task runs in this process, one after another."""
-
-    kind: Literal["serial"] = "serial"
-
-
-class LocalCluster(_Model):
-    """Worker processes on this machine."""
-
-    kind: Literal["local"] = "local"
-    workers: PositiveInt | Literal["auto"] = Field("auto", description="Worker processes; auto is one a core.")
-    threads: int = Field(1, ge=1, description="Tasks at a time in one worker.")
-    memory: PositiveInt | Literal["auto"] = Field("auto", description="Of one worker; auto shares the machine's.")
-    dashboard: int | None = Field(None, description="Port of the dashboard on loopback; none by default.")
-    scratch: str | None = Field(None, description="Folder for the workers' scratch files.")
-
-    @field_validator("memory", mode="before")
-    @classmethod
-    def _memory(cls, value: Any) -> Any:
-        return value if value == "auto" else parse_bytes(value)
-
-
-class ExistingCluster(_Model):
-    """A scheduler that runs already."""
-
-    kind: Literal["existing"] = "existing"
-    address: str = Field(description="Address of the scheduler, such as tcp://127.0.0.1:8786.")
-
-
-Cluster = Annotated[SerialCluster | LocalCluster | ExistingCluster, Field(discriminator="kind")]
-
-
-class TrainingPlace(_Model):
+class TrainingPlace(Model):
     """What training runs on; under ``torchrun`` or ``srun`` their processes decide the numbers."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = Field("auto", description="auto takes GPUs where there are any.")
@@ -82,14 +44,23 @@ class TrainingPlace(_Model):
     strategy: Literal["auto", "ddp"] = Field("auto", description="How devices share the work; auto is ddp for several.")
 
 
-class Profile(_Model):
+class Profile(Model):
     """A cluster, and what its workers need."""
 
     version: Literal[1] = 1
     cluster: Cluster = LocalCluster()
     retries: int = Field(2, ge=0, description="How often a failed task is tried again.")
     environment: dict[str, str] = Field(default_factory=lambda: dict(ALLOCATOR), description="Workers' environment.")
+    tls: str | None = Field(
+        None, description="Folder of certificates (smdown cluster certs); by default what SMDOWN_TLS_DIR names."
+    )
     training: TrainingPlace = Field(TrainingPlace(), description="What training runs on.")
+
+    @model_validator(mode="after")
+    def _tls_where_it_is_spoken(self) -> Profile:
+        if self.tls is not None and self.cluster.kind in _WITHOUT_TLS:
+            raise ValueError(f"tls is of no use with kind {self.cluster.kind}: {_WITHOUT_TLS[self.cluster.kind]}")
+        return self
 
 
 def load_profile(path: str | Path | None) -> Profile:
@@ -124,6 +95,15 @@ def load_profile(path: str | Path | None) -> Profile:
     if not isinstance(data, dict):
         raise ConfigError(f"got the profile {path}, which holds no keys; see cluster/profiles/ for examples")
     try:
-        return Profile.model_validate(expand_variables(data, f"the profile {path}"))
+        return _with_certificates(Profile.model_validate(expand_variables(data, f"the profile {path}")))
     except ValidationError as error:
         raise ConfigError(f"profile {path}: {describe(error, Profile)}") from error
+
+
+def _with_certificates(profile: Profile) -> Profile:
+    """Return the profile with the folder of certificates that the environment names, if it needs one and has none."""
+    cluster, folder = profile.cluster, os.environ.get(TLS_DIR)
+    plain = isinstance(cluster, ExistingCluster) and not cluster.address.startswith("tls://")
+    if profile.tls is not None or not folder or plain or cluster.kind in _WITHOUT_TLS:
+        return profile
+    return profile.model_copy(update={"tls": folder})

@@ -29,7 +29,7 @@ from smdown.inference import predict
 from smdown.inference.job import PredictJob
 from smdown.plan import Plan
 from smdown.runtime import Profile, execute, open_client, open_progress
-from smdown.runtime.profile import ExistingCluster, LocalCluster, SerialCluster
+from smdown.runtime.clusters import ExistingCluster, LocalCluster, SerialCluster
 from tests.inference import fakes
 
 SERIAL = Profile(cluster=SerialCluster())

@@ -15,7 +15,7 @@ RUN = """
 import sys
 from smdown.errors import IncompleteError
 from smdown.runtime import Profile, execute, open_client
-from smdown.runtime.profile import LocalCluster, SerialCluster
+from smdown.runtime.clusters import LocalCluster, SerialCluster
 from tests.faults.killed_predict import QUIET, plan_in
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import sys
 from smdown.errors import IncompleteError
 from smdown.plan import Plan
 from smdown.runtime import Profile, execute, open_client, open_progress
-from smdown.runtime.profile import ExistingCluster, LocalCluster
+from smdown.runtime.clusters import ExistingCluster, LocalCluster
 from smdown.stopping import stop_signals
 from smdown.testing import TrialTask, run_trial
 
@@ -36,7 +36,7 @@ if __name__ == "__main__":
 SERVE = """
 import time
 from smdown.runtime import Profile, open_client
-from smdown.runtime.profile import LocalCluster
+from smdown.runtime.clusters import LocalCluster
 
 if __name__ == "__main__":
     with open_client(Profile(cluster=LocalCluster(workers=2, memory=2**30))) as client:

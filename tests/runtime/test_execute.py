@@ -13,7 +13,8 @@ from smdown.errors import IncompleteError, ResourceError
 from smdown.plan import Plan
 from smdown.runtime import Profile, StoppedError, execute, open_client, open_progress
 from smdown.runtime import client as clients
-from smdown.runtime.profile import ALLOCATOR, ExistingCluster, LocalCluster, SerialCluster
+from smdown.runtime.clusters import ExistingCluster, LocalCluster, SerialCluster
+from smdown.runtime.profile import ALLOCATOR
 from smdown.runtime.progress import PlainProgress
 from smdown.testing import TrialTask, run_trial
 from smdown.testing.tasks import attempts
@@ -232,7 +233,7 @@ import sys
 from smdown.errors import IncompleteError
 from smdown.plan import Plan
 from smdown.runtime import Profile, execute, open_client, open_progress
-from smdown.runtime.profile import LocalCluster
+from smdown.runtime.clusters import LocalCluster
 from smdown.testing import TrialTask, run_trial
 
 if __name__ == "__main__":

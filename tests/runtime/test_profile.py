@@ -6,14 +6,8 @@ import pytest
 
 from smdown.errors import ConfigError
 from smdown.runtime import Profile, load_profile
-from smdown.runtime.profile import (
-    ALLOCATOR,
-    ExistingCluster,
-    LocalCluster,
-    SerialCluster,
-    TrainingPlace,
-    parse_bytes,
-)
+from smdown.runtime.clusters import ExistingCluster, LocalCluster, SerialCluster, parse_bytes
+from smdown.runtime.profile import ALLOCATOR, TrainingPlace
 from smdown.training.devices import Devices
 
 
@@ -66,8 +60,8 @@ def test_an_address_may_come_from_the_environment(write, monkeypatch):
 
 @pytest.mark.parametrize(("text", "wanted"), [
     ("cluster: {kind: local, worker: 2}", r"unknown key .*worker'; legal .*dashboard.*memory.*threads.*workers"),
-    ("queue: {kind: local}", r"key 'queue'; legal ones here are cluster, environment, retries, training, version"),
-    ("cluster: {kind: slurm}", r"'slurm'.*'serial', 'local', 'existing'"),
+    ("queue: {kind: local}", r"key 'queue'; legal ones here are cluster, environment, retries, tls, training, version"),
+    ("cluster: {kind: lsf}", r"'lsf'.*'serial', 'local', 'slurm', 'pbs', 'ssh', 'kubernetes', 'existing'"),
     ("cluster: {kind: existing}", r"cluster\.existing\.address: Field required"),
     ("cluster: {kind: local, workers: 0}", r"workers.*greater than 0, got '0'"),
     ("cluster: {kind: local, threads: 0}", r"threads.*greater than or equal to 1, got '0'"),
