@@ -21,13 +21,15 @@ _RETRIES = "smdown.retries"
 
 
 @contextmanager
-def open_client(profile: profiles.Profile) -> Iterator[Client | None]:
+def open_client(profile: profiles.Profile, *, profiling: bool = False) -> Iterator[Client | None]:
     """Start or join the cluster of a profile, and leave or end it at the end.
 
     Parameters
     ----------
     profile : Profile
         Where to run.
+    profiling : bool
+        Whether workers that are started here look at what they do, for a performance report.
 
     Yields
     ------
@@ -41,7 +43,7 @@ def open_client(profile: profiles.Profile) -> Iterator[Client | None]:
     """
     cluster = profile.cluster
     _silence()
-    with dask.config.set(_dask_config(profile)):
+    with dask.config.set(_dask_config(profile) | {"distributed.worker.profile.enabled": profiling}):
         if isinstance(cluster, profiles.SerialCluster):
             yield None
             return
@@ -71,7 +73,6 @@ def _dask_config(profile: profiles.Profile) -> dict[str, Any]:
         "distributed.worker.memory.terminate": 0.98,
         # Processes that look at themselves a hundred times a second take a twentieth of the cores that compute.
         "distributed.worker.memory.monitor-interval": "200ms",
-        "distributed.worker.profile.enabled": False,
         "distributed.admin.tick.interval": "500ms",
         "distributed.admin.system-monitor.interval": "2s",
         "distributed.scheduler.worker-saturation": float(max(1, threads)),
@@ -79,6 +80,15 @@ def _dask_config(profile: profiles.Profile) -> dict[str, Any]:
         "distributed.comm.timeouts.connect": "60s",
         "logging": {"distributed": "critical"},
     }
+
+
+def dashboard_link(profile: profiles.Profile, client: Client | None) -> str | None:
+    """Return the address of the dashboard, None where nobody asked for one or the scheduler says of none."""
+    asked = getattr(profile.cluster, "dashboard", None) is not None or profile.cluster.kind not in ("local", "serial")
+    if client is None or not asked:
+        return None
+    served = client.scheduler_info(n_workers=0).get("services", {}).get("dashboard")
+    return str(client.dashboard_link) if served else None
 
 
 def _connect(address: str) -> Client:
