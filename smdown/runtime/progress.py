@@ -79,7 +79,7 @@ class Bar:
 
     def fail(self, key: str, reason: str) -> None:
         """Name a task that failed every time."""
-        reason = redact(reason)
+        key, reason = redact(key), redact(reason)
         self._tally.count_failed(key, reason)
         for watcher in self._watchers:
             watcher.failed(self._tally, key, reason)

@@ -113,7 +113,7 @@ def read_status(workdir: str) -> RunStatus:
     ConfigError
         If no run is there.
     """
-    record, owner = read_json(join(workdir, "run.json")), Owner.decode(get(join(workdir, LEASE)) or b"")
+    record, owner = _read(workdir, "run.json"), Owner.decode(get(join(workdir, LEASE)) or b"")
     living = owner is not None and not owner.gone
     if not record and not living:
         raise ConfigError(f"got {redact(workdir)}, which holds no run; name the --workdir of one")
@@ -128,9 +128,16 @@ def read_status(workdir: str) -> RunStatus:
         record.get("reason", ""),
         str(owner) if living else "",
         round(max(0.0, time.time() - owner.seen), 1) if owner is not None and living else None,
-        _stages(record, read_json(join(workdir, FAILED)), state),
+        _stages(record, _read(workdir, FAILED), state),
         {what: join(workdir, name) for what, name in RESULTS if exists(join(workdir, name))},
     )
+
+
+def _read(workdir: str, name: str) -> dict[str, Any]:
+    try:
+        return read_json(join(workdir, name))
+    except ValueError as error:
+        raise ConfigError(f"got {redact(join(workdir, name))}, which is damaged ({error}); remove it") from error
 
 
 def _state(record: Mapping[str, Any], holder: Owner | None) -> str:

@@ -95,7 +95,7 @@ def test_under_way_a_terminal_shows_the_time_left(terminal, clock):
         clock[0] += 30
         bar.advance(Receipt("t", pixels=30_000_000, peak_bytes=GIB))
         bars = bar._watchers[0]._bars
-        table, line = bars.get_renderables()
+        _, line = bars.get_renderables()
         assert line.plain.strip() == "1.00 Mpx/s, eta 0:04:30, mem 1.00 GiB"
 
 
