@@ -55,7 +55,7 @@ class RunLog(Watcher):
     ) -> None:
         self._url, self._failed = join(workdir, "run.json"), join(workdir, FAILED)
         self._every_s = EVERY_S if is_local(workdir) else EVERY_FAR_S
-        self._lease, self._written = lease, 0.0
+        self._lease, self._written, self._doing = lease, 0.0, ""
         before = read_json(self._url)
         self._open = before.get("state", "finished") != "finished"  # then even a run without work ends it
         owner = None if lease is None else lease.owner
@@ -87,12 +87,19 @@ class RunLog(Watcher):
                 self._data["now"] = None
             else:
                 self._data["reason"] = redact(" ".join(str(error).split())) or type(error).__name__
+                if self._doing and self._data["now"] is None:
+                    self._note(Tally(self._doing, 0))
             if error is not None or self._open:
                 with suppress(OSError):  # the disk may be what it stopped at
                     self._write()
 
+    def begin(self, name: str) -> None:
+        """Note which stage is to be done now, should it end before its first task."""
+        self._doing = name
+
     def add(self, name: str, outcome: Outcome, error: BaseException | None = None) -> None:
         """Record a stage; one that found all its work done leaves the record of whoever did it."""
+        self._doing = ""
         self._keep_failed(name, outcome.failed)
         if name in self._data["stages"] and not outcome.receipts and outcome.skipped == outcome.total:
             return

@@ -18,6 +18,7 @@ from smdown.plan import Plan, Receipt
 from smdown.project import jobs, origins, results
 from smdown.project.exports import Exports
 from smdown.project.owning import Ownership, owning
+from smdown.project.watching import raise_if_failed, say_notes
 from smdown.runlog import RunLog, watched
 from smdown.runtime import Outcome, Profile, Progress, StoppedError, execute, open_progress
 from smdown.runtime.attempt import peak_bytes
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _METHODS = {"features": "materialise"}
-NOTES_SHOWN = 40
-"""Notes of a stage's tasks that are said."""
 STAGES = ("ingest", "features", "train", "predict", "evaluate")
 
 
@@ -287,11 +286,13 @@ class Project(Exports):
     def _run_stages(self, stages: Sequence[str], client: Client | None, progress: Progress, log: RunLog | None) -> None:
         worked = False
         for name in stages:
+            if log is not None:
+                log.begin(name)
             outcome = self._run_stage(name, client, progress, log)
-            _say_notes(name, outcome.notes, progress)
+            say_notes(name, outcome.notes, progress)
             if log is not None:
                 log.add(name, outcome)
-            _raise_if_failed(name, outcome)
+            raise_if_failed(name, outcome)
             worked |= outcome.skipped < outcome.total
         if "evaluate" in stages:
             evaluated, config = origins.Evaluated(self), self.config.model_dump(mode="json")
@@ -481,19 +482,3 @@ class Project(Exports):
     def write_report(self, day: str | None = None) -> str:
         """Write ``report.html``, with maps of a day if one is named, and return its place."""
         return results.write_report(self, day)
-
-
-def _say_notes(name: str, notes: Sequence[str], progress: Progress) -> None:
-    for note in notes[:NOTES_SHOWN]:
-        progress.say(f"{name}: {note}")
-    if len(notes) > NOTES_SHOWN:
-        progress.say(f"{name}: and {len(notes) - NOTES_SHOWN} more notes")
-
-
-def _raise_if_failed(name: str, outcome: Outcome) -> None:
-    if outcome.failed:
-        key, reason = next(iter(outcome.failed.items()))
-        raise IncompleteError(
-            f"stage {name}: {len(outcome.failed)} of {outcome.total} tasks failed (first {key}: {reason}); "
-            "the others are kept; mend the cause and run the same command again"
-        )

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from smdown.errors import IncompleteError
 from smdown.runlog import versions
-from smdown.runtime import Profile, Progress, load_profile, open_client, open_progress
+from smdown.runtime import Outcome, Profile, Progress, load_profile, open_client, open_progress
 from smdown.runtime.capacity import capacity_at
 from smdown.runtime.client import dashboard_link
 from smdown.runtime.jsonlog import JsonLog, open_log
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from smdown.project.project import Project
+
+NOTES_SHOWN = 40
+"""Notes of a stage's tasks that are said."""
 
 
 @contextmanager
@@ -84,3 +88,21 @@ def _tell(place: Profile, client: Any, progress: Progress, log: JsonLog | None) 
     if log is not None:
         has = capacity_at(client)
         log.write("cluster_opened", workers=has.workers, threads=has.threads, thread_bytes=has.thread_bytes)
+
+
+def say_notes(name: str, notes: Sequence[str], progress: Progress) -> None:
+    """Say what the tasks of a stage want the user to hear, the first of many."""
+    for note in notes[:NOTES_SHOWN]:
+        progress.say(f"{name}: {note}")
+    if len(notes) > NOTES_SHOWN:
+        progress.say(f"{name}: and {len(notes) - NOTES_SHOWN} more notes")
+
+
+def raise_if_failed(name: str, outcome: Outcome) -> None:
+    """Raise IncompleteError, in one line, where tasks of a stage failed."""
+    if outcome.failed:
+        key, reason = next(iter(outcome.failed.items()))
+        raise IncompleteError(
+            f"stage {name}: {len(outcome.failed)} of {outcome.total} tasks failed (first {key}: {reason}); "
+            "the others are kept; mend the cause and run the same command again"
+        )

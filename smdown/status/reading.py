@@ -17,6 +17,8 @@ from smdown.runlog import FAILED, read_json
 RESULTS = (("report", "report.html"), ("map", "mosaic.zarr"), ("metrics", "evaluation/metrics.json"),
            ("performance", "performance"))  # fmt: skip
 """What a finished run leaves to look at."""
+ORDER = ("ingest", "features", "train", "predict", "baselines", "evaluate")
+"""Stages in the order in which one needs another."""
 REASONS_TOLD = 5
 
 
@@ -155,15 +157,17 @@ def _stages(record: Mapping[str, Any], failed: Mapping[str, Any], state: str) ->
     entries, now = record.get("stages", {}), record.get("now") or {}
     order = list(record.get("order", ()))
     current = now.get("stage")
-    names = [*dict.fromkeys([*(name for name in entries if name not in order), *order])]
-    if current and current not in names:
-        names.append(current)
+    names = sorted({*entries, *order, *([current] if current else [])}, key=_place)
     return tuple(
         _current(now, state)
         if name == current
         else _ended(name, entries.get(name), failed.get(name, {}), _waits(name, record, state))
         for name in names
     )
+
+
+def _place(name: str) -> int:
+    return ORDER.index(name) if name in ORDER else len(ORDER)
 
 
 def _waits(name: str, record: Mapping[str, Any], state: str) -> bool:

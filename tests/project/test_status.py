@@ -13,7 +13,7 @@ from rich.console import Console
 from smdown import runlog
 from smdown.cubes import store
 from smdown.cubes.lease import NAME, Lease, Owner
-from smdown.errors import ConfigError
+from smdown.errors import BundleError, ConfigError
 from smdown.plan import Plan, Receipt
 from smdown.runlog import RunLog, watched
 from smdown.runtime import StoppedError, execute
@@ -96,6 +96,22 @@ def test_how_it_ended_is_kept(workdir, tmp_path, error, state):
         ("ingest", "waiting", 0), ("predict", state, 1), ("evaluate", "waiting", 0),
     ]  # fmt: skip
     assert progress._watchers == []
+
+
+def test_a_stage_that_ends_before_its_first_task_is_named(workdir, tmp_path):
+    log = RunLog(workdir, "demo", "smdown", ("predict",))
+    log.add("evaluate", outcome_of("evaluate", tmp_path, Progress()))
+    log.add("predict", outcome_of("predict", tmp_path, Progress()))
+    again = RunLog(workdir, "demo", "smdown", ("predict",))
+
+    def work():
+        with watched(Progress(), again):
+            again.begin("predict")
+            raise BundleError("the bundle is missing")
+
+    with pytest.raises(BundleError):
+        work()
+    assert [(s.name, s.state) for s in read_status(workdir).stages] == [("predict", "failed"), ("evaluate", "finished")]
 
 
 def test_failed_tiles_and_their_reasons_are_told(workdir, tmp_path):
