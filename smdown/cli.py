@@ -13,6 +13,7 @@ from rich.console import Console
 
 import smdown
 from smdown.errors import ConfigError, IncompleteError, SmdownError, is_disk_full
+from smdown.redact import redact
 from smdown.stopping import stop_signals
 
 app = typer.Typer(
@@ -59,6 +60,13 @@ Calibrate = Annotated[
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Replace what another configuration or input made, instead of refusing.")
 ]
+LogJson = Annotated[
+    str | None,
+    typer.Option("--log-json", metavar="FILE", help="Add every event to FILE as a line of JSON; - is standard output."),
+]
+PerformanceReport = Annotated[
+    bool, typer.Option("--performance-report", help="Keep Dask's page on each stage in performance/ of the results.")
+]
 
 
 def _version(value: bool) -> None:
@@ -85,31 +93,39 @@ def _stages(
     strict: bool = False,
     fresh: bool = False,
     insecure: bool = False,
+    log_json: str | None = None,
+    performance: bool = False,
 ) -> None:
     from smdown.project import open_project
-    from smdown.runtime import load_profile, open_client, open_progress
+    from smdown.project.watching import watched_client
+    from smdown.runtime import load_profile
+    from smdown.runtime.performance import check_performance_report
     from smdown.training.devices import Devices
     from smdown.training.world import world
 
     profile = load_profile(cluster)
+    if performance:
+        check_performance_report(profile)
     project = open_project(config, workdir=workdir, overrides=sets or ())
     project.devices = Devices(**profile.training.model_dump())
     project.fresh = fresh
     if strict:
         project.ingest_context = replace(project.ingest_context, strict=True)
-    first = world().rank == 0
-    progress = open_progress(quiet=not first)
-    alone = names == ("train",) or project.finished(names)
-    with open_client(load_profile("serial") if alone else profile, insecure=insecure) as client:
-        project.run(names, client=client, progress=progress, command=" ".join(["smdown", *sys.argv[1:]]))
+    project.performance_report = performance
+    first, command = world().rank == 0, " ".join(["smdown", *sys.argv[1:]])
+    with watched_client(project, names, profile, command, log_json=log_json, quiet=not first, insecure=insecure) as (
+        client,
+        progress,
+    ):
+        project.run(names, client=client, progress=progress, command=command)
     if first:
-        _print_summary(project, names)
+        _print_summary(project, names, aside=log_json == "-")
 
 
-def _print_summary(project: Any, stages: tuple[str, ...]) -> None:
+def _print_summary(project: Any, stages: tuple[str, ...], *, aside: bool) -> None:
     from smdown.tables import look_at, metrics_tables, quality_summary, stage_table
 
-    console = Console()
+    console = Console(stderr=aside)  # the standard output is JSON alone then
     quality = quality_summary(project) if "ingest" in stages else None
     for table in filter(None, (quality, stage_table(project), *metrics_tables(project))):
         console.print(table)
@@ -125,8 +141,11 @@ def _stage_command(name: str, summary: str) -> None:
         sets: Set = None,
         fresh: Fresh = False,
         insecure: Insecure = False,
+        log_json: LogJson = None,
+        performance_report: PerformanceReport = False,
     ) -> None:
-        _stages((name,), config, cluster, workdir, sets, fresh=fresh, insecure=insecure)
+        more: dict[str, Any] = {"insecure": insecure, "log_json": log_json, "performance": performance_report}
+        _stages((name,), config, cluster, workdir, sets, fresh=fresh, **more)
 
     command.__doc__ = summary
     app.command(name)(command)
@@ -140,9 +159,12 @@ def ingest(
     sets: Set = None,
     strict: Strict = False,
     insecure: Insecure = False,
+    log_json: LogJson = None,
+    performance_report: PerformanceReport = False,
 ) -> None:
     """Read every source into a clean Zarr cube on its own grid."""
-    _stages(("ingest",), config, cluster, workdir, sets, strict, insecure=insecure)
+    more: dict[str, Any] = {"insecure": insecure, "log_json": log_json, "performance": performance_report}
+    _stages(("ingest",), config, cluster, workdir, sets, strict, **more)
 
 
 _stage_command("features", "Resample drivers to the training resolutions and the map's, and keep them as cubes.")
@@ -176,12 +198,28 @@ def run(
     fresh: Fresh = False,
     insecure: Insecure = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, as smdown plan does, and stop.")] = False,
+    log_json: LogJson = None,
+    performance_report: PerformanceReport = False,
 ) -> None:
     """Run every stage, from ingest to the report; take up where an earlier run stopped."""
     if dry_run:
         _plan(config, cluster, workdir, sets, fresh=fresh)
         return
-    _stages(STAGES, config, cluster, workdir, sets, strict, fresh, insecure)
+    more: dict[str, Any] = {"insecure": insecure, "log_json": log_json, "performance": performance_report}
+    _stages(STAGES, config, cluster, workdir, sets, strict, fresh, **more)
+
+
+@app.command()
+def status(
+    workdir: Annotated[
+        str, typer.Argument(metavar="WORKDIR", help="Where a run's results go: a folder or bucket.", show_default=False)
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Say how far a run is or how it ended, from anywhere that sees WORKDIR: tiles, rate, time, memory, failures."""
+    from smdown.status import print_status
+
+    print_status(workdir, as_json=json)
 
 
 @app.command()
@@ -259,13 +297,16 @@ def demo(
     days: Annotated[int, typer.Option(min=40, help="Days that it covers.")] = 120,
     seed: Annotated[int, typer.Option(help="Another seed, another region.")] = 0,
     insecure: Insecure = False,
+    log_json: LogJson = None,
+    performance_report: PerformanceReport = False,
 ) -> None:
     """Run everything on a synthetic region that needs no download, and show the result."""
     from smdown.demo import inputs_home, write_demo
     from smdown.runtime import open_progress
 
     config = write_demo(inputs_home(workdir or "demo"), _pair(cells), days, seed, open_progress())
-    _stages(STAGES, config, cluster, workdir, sets, insecure=insecure)
+    more: dict[str, Any] = {"insecure": insecure, "log_json": log_json, "performance": performance_report}
+    _stages(STAGES, config, cluster, workdir, sets, **more)
 
 
 @app.command()
@@ -419,7 +460,7 @@ def _status() -> int:
 
 
 def _complain(text: str) -> None:
-    line = " ".join(text.split())
+    line = redact(" ".join(text.split()))
     Console(stderr=True).print(f"smdown: {line}", highlight=False, soft_wrap=True, markup=False)
 
 

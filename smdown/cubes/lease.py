@@ -109,6 +109,11 @@ class Lease:
         self.lost_to: Owner | None = None
         """Who has it now, if it is not this process."""
 
+    @property
+    def owner(self) -> Owner | None:
+        """Who holds it, which is this process; None before it is taken."""
+        return Owner.decode(self._held)
+
     def __enter__(self) -> Self:
         self.take()
         return self

@@ -31,6 +31,11 @@ class Ownership:
         self._url = url
         self._lease: Lease | None = None
 
+    @property
+    def lease(self) -> Lease | None:
+        """The lease, while it is held."""
+        return self._lease
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the lease; of several processes that train together, the first does.

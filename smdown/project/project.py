@@ -14,12 +14,15 @@ from smdown.config import ProjectConfig, load_config
 from smdown.errors import ConfigError, IncompleteError
 from smdown.features.config import Resampling
 from smdown.identity import fingerprint
-from smdown.plan import Plan
+from smdown.plan import Plan, Receipt
 from smdown.project import jobs, origins, results
 from smdown.project.exports import Exports
 from smdown.project.owning import Ownership, owning
-from smdown.runlog import RunLog
+from smdown.project.watching import raise_if_failed, say_notes
+from smdown.runlog import RunLog, watched
 from smdown.runtime import Outcome, Profile, Progress, StoppedError, execute, open_progress
+from smdown.runtime.attempt import peak_bytes
+from smdown.runtime.performance import performance_report
 from smdown.training.devices import Devices
 from smdown.training.extras import check_baselines
 from smdown.training.world import world
@@ -29,8 +32,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _METHODS = {"features": "materialise"}
-NOTES_SHOWN = 40
-"""Notes of a stage's tasks that are said."""
 STAGES = ("ingest", "features", "train", "predict", "evaluate")
 
 
@@ -79,6 +80,8 @@ class Project(Exports):
         self.ownership = Ownership(self.workdir)
         self.fresh = False
         """Whether what another configuration made is replaced instead of refused; may be set."""
+        self.performance_report = False
+        """Whether what Dask did in each stage is kept in ``performance/``; may be set."""
         self.devices = Devices()
         """What training runs on; may be set to something else."""
 
@@ -270,20 +273,26 @@ class Project(Exports):
                 "would do all of it; start the stage train so, and the others in one process"
             )
         progress = progress or open_progress(quiet=True)
-        log = RunLog(self.workdir, self.config.name, command)
         if self.config.evaluation.baselines and {"train", "evaluate"} & set(stages):
             check_baselines()
         if not self.fresh and group.rank == 0:
             origins.refuse_changed(self, stages)
         if group.rank == 0:
             planning.preflight(self, stages, client)
+        log = RunLog(self.workdir, self.config.name, command, stages, self.ownership.lease) if group.rank == 0 else None
+        with watched(progress, log):
+            self._run_stages(stages, client, progress, log)
+
+    def _run_stages(self, stages: Sequence[str], client: Client | None, progress: Progress, log: RunLog | None) -> None:
         worked = False
         for name in stages:
+            if log is not None:
+                log.begin(name)
             outcome = self._run_stage(name, client, progress, log)
-            _say_notes(name, outcome.notes, progress)
-            if group.rank == 0:
+            say_notes(name, outcome.notes, progress)
+            if log is not None:
                 log.add(name, outcome)
-            _raise_if_failed(name, outcome)
+            raise_if_failed(name, outcome)
             worked |= outcome.skipped < outcome.total
         if "evaluate" in stages:
             evaluated, config = origins.Evaluated(self), self.config.model_dump(mode="json")
@@ -291,13 +300,14 @@ class Project(Exports):
                 self.write_report()
                 evaluated.mark("report", config)
 
-    def _run_stage(self, name: str, client: Client | None, progress: Progress, log: RunLog) -> Outcome:
+    def _run_stage(self, name: str, client: Client | None, progress: Progress, log: RunLog | None) -> Outcome:
         """Run one stage; what it had done is on record even where it is broken off."""
         try:
             outcome: Outcome = getattr(self, _METHODS.get(name, name))(client, progress)
         except StoppedError as error:
             with suppress(OSError):  # the disk may be what it stopped at
-                log.add(name, error.outcome)
+                if log is not None:
+                    log.add(name, error.outcome, error)
             raise
         except (KeyboardInterrupt, SystemExit) as error:  # Lightning makes the one of the other
             raise IncompleteError(f"stopped in stage {name}; run the same command again to go on") from error
@@ -339,7 +349,9 @@ class Project(Exports):
             )
         if world().rank == 0:
             origins.write_origin(self, baselines=self.config.evaluation.baselines)
-        return Outcome("train", 1, 0, 0, seconds=time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        receipt = Receipt("train", seconds=seconds, peak_bytes=peak_bytes())
+        return Outcome("train", 1, 0, 0, [receipt], seconds=seconds)
 
     @owning
     def predict(self, client: Client | None = None, progress: Progress | None = None) -> Outcome:
@@ -401,7 +413,10 @@ class Project(Exports):
         return self._execute(plan, client, progress)
 
     def _execute(self, plan: Plan, client: Client | None, progress: Progress | None) -> Outcome:
-        outcome = execute(plan, client, progress or open_progress(quiet=True))
+        progress = progress or open_progress(quiet=True)
+        place = self.url("performance", f"{plan.stage}.html") if self.performance_report and plan.tasks else None
+        with performance_report(client, place, progress):
+            outcome = execute(plan, client, progress)
         if outcome.workers_lost:
             for name in ("sources", "features", "mosaic.zarr", "members.zarr", "baselines.zarr"):
                 cubes.store.sweep_partials(self.url(name))
@@ -467,19 +482,3 @@ class Project(Exports):
     def write_report(self, day: str | None = None) -> str:
         """Write ``report.html``, with maps of a day if one is named, and return its place."""
         return results.write_report(self, day)
-
-
-def _say_notes(name: str, notes: Sequence[str], progress: Progress) -> None:
-    for note in notes[:NOTES_SHOWN]:
-        progress.say(f"{name}: {note}")
-    if len(notes) > NOTES_SHOWN:
-        progress.say(f"{name}: and {len(notes) - NOTES_SHOWN} more notes")
-
-
-def _raise_if_failed(name: str, outcome: Outcome) -> None:
-    if outcome.failed:
-        key, reason = next(iter(outcome.failed.items()))
-        raise IncompleteError(
-            f"stage {name}: {len(outcome.failed)} of {outcome.total} tasks failed (first {key}: {reason}); "
-            "the others are kept; mend the cause and run the same command again"
-        )

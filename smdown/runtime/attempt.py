@@ -12,6 +12,7 @@ from pathlib import Path
 
 from smdown.errors import SmdownError, is_disk_full
 from smdown.plan import Receipt, TileTask
+from smdown.redact import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +65,5 @@ def peak_bytes() -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what an error says, on one line."""
-    return " ".join(str(error).split())[:400] or type(error).__name__
+    """Return what an error says, on one line and without secrets."""
+    return redact(" ".join(str(error).split()))[:400] or type(error).__name__

@@ -23,7 +23,7 @@ from smdown.runtime.ssh import open_ssh
 
 
 @contextmanager
-def open_client(profile: Profile, *, insecure: bool = False) -> Iterator[Client | None]:
+def open_client(profile: Profile, *, insecure: bool = False, profiling: bool = False) -> Iterator[Client | None]:
     """Start or join the cluster of a profile, and leave or end it at the end.
 
     Parameters
@@ -32,6 +32,8 @@ def open_client(profile: Profile, *, insecure: bool = False) -> Iterator[Client 
         Where to run.
     insecure : bool
         Speak to other machines without certificates.
+    profiling : bool
+        Whether workers that are started here look at what they do, for a performance report.
 
     Yields
     ------
@@ -46,7 +48,8 @@ def open_client(profile: Profile, *, insecure: bool = False) -> Iterator[Client 
         If something that its kind needs is not installed, or its certificates are not as they should be.
     """
     _silence()
-    with dask.config.set(dask_config(profile)), _opened(profile, insecure) as client:
+    settings = dask_config(profile) | {"distributed.worker.profile.enabled": profiling}
+    with dask.config.set(settings), _opened(profile, insecure) as client:
         yield client
 
 
@@ -76,6 +79,15 @@ def _silence() -> None:
     """Let failures reach the user once, through the outcome: Dask's own loggers each have a level."""
     for name in [name for name in logging.Logger.manager.loggerDict if name.startswith("distributed")]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def dashboard_link(profile: Profile, client: Client | None) -> str | None:
+    """Return the address of the dashboard, None where nobody asked for one or the scheduler says of none."""
+    asked = getattr(profile.cluster, "dashboard", None) is not None or profile.cluster.kind not in ("local", "serial")
+    if client is None or not asked:
+        return None
+    served = client.scheduler_info(n_workers=0).get("services", {}).get("dashboard")
+    return str(client.dashboard_link) if served else None
 
 
 def _connect(address: str) -> Client:

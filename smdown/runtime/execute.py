@@ -3,90 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
 from distributed import Client
 
-from smdown.errors import IncompleteError
 from smdown.plan import Plan, Receipt, TileTask
+from smdown.redact import redact
 from smdown.runtime.attempt import Failure, attempt
 from smdown.runtime.client import check_memory, current_retries
 from smdown.runtime.flight import Flight, Record, SchedulerLostError
+from smdown.runtime.outcome import Outcome, StoppedError
 from smdown.runtime.progress import Bar, Progress
-
-
-@dataclass
-class Outcome:
-    """What became of a plan.
-
-    Parameters
-    ----------
-    stage : str
-        Name of the stage.
-    total, skipped : int
-        Tasks of the whole, and those that an earlier run had finished.
-    receipts : list of Receipt
-        Of the tasks that finished now.
-    failed : dict
-        Reason in one line, by task, of those that failed every time.
-    seconds : float
-        Wall time.
-    bytes_planned : int
-        Memory of one task, as planned.
-    workers_lost : bool
-        Whether workers died, and may have left temporary files.
-    """
-
-    stage: str
-    total: int
-    skipped: int
-    bytes_planned: int
-    receipts: list[Receipt] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    workers_lost: bool = False
-
-    @property
-    def pixels(self) -> int:
-        """Pixels written now."""
-        return sum(r.pixels for r in self.receipts)
-
-    @property
-    def notes(self) -> list[str]:
-        """What the tasks want the user to hear."""
-        return [note for r in self.receipts for note in r.notes]
-
-    def as_json(self) -> dict[str, float | int | dict[str, str]]:
-        """Return the stage's entry of ``run.json``."""
-        return {
-            "seconds": round(self.seconds, 3),
-            "task_seconds": round(sum(r.seconds for r in self.receipts), 3),
-            "pixels": self.pixels,
-            "mpx_s": round(self.pixels / 1e6 / self.seconds, 4) if self.seconds > 0 else 0.0,
-            "bytes_planned": self.bytes_planned,
-            "bytes_peak": max((r.peak_bytes for r in self.receipts), default=0),
-            "tiles_total": self.total,
-            "tiles_done": len(self.receipts),
-            "tiles_skipped": self.skipped,
-            "tiles_failed": len(self.failed),
-            "failed": self.failed,
-        }
-
-
-class StoppedError(IncompleteError):
-    """A plan that ended before its last task.
-
-    Parameters
-    ----------
-    message : str
-        For people.
-    outcome : Outcome
-        What was done by then.
-    """
-
-    def __init__(self, message: str, outcome: Outcome) -> None:
-        super().__init__(message)
-        self.outcome = outcome
 
 
 class _EndOfAllError(Exception):
@@ -124,7 +50,7 @@ def execute(plan: Plan, client: Client | None, progress: Progress, *, retries: i
     outcome = Outcome(plan.stage, plan.total, plan.done, plan.task_bytes)
     start = time.perf_counter()
     retries = current_retries() if retries is None else retries
-    with progress.stage(plan.stage, plan.total, plan.done) as bar:
+    with progress.stage(plan.stage, plan.total, plan.done, plan.task_bytes) as bar:
         record = _recorder(outcome, bar)
         try:
             if client is None:
@@ -151,13 +77,13 @@ def _recorder(outcome: Outcome, bar: Bar) -> Record:
         if task.key in recorded:  # Ctrl-C came between its record and its landing
             return
         if isinstance(result, Failure) and result.ends_all:
-            raise _EndOfAllError(result.reason)
+            raise _EndOfAllError(redact(result.reason))
         recorded.add(task.key)
         if isinstance(result, Receipt):
             outcome.receipts.append(result)
             bar.advance(result)
         else:
-            outcome.failed[task.key] = result.reason
+            outcome.failed[task.key] = redact(result.reason)
             bar.fail(task.key, result.reason)
 
     return record

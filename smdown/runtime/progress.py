@@ -1,140 +1,159 @@
-"""What the user sees of long work: bars on a terminal, plain lines elsewhere."""
+"""What is told of long work while it goes on, to a terminal, a plain log or a file."""
 
 from __future__ import annotations
 
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
 
 from smdown.plan import Receipt
+from smdown.redact import redact
+from smdown.runtime.bars import TerminalBars
+from smdown.runtime.outcome import Status, status_of
+from smdown.runtime.tally import Tally, duration_text, facts
+from smdown.runtime.watcher import Watcher
 
-_EVERY_S = 10.0
-
-
-class Bar(ABC):
-    """One stage under way."""
-
-    @abstractmethod
-    def advance(self, receipt: Receipt) -> None:
-        """Count a finished task."""
-
-    @abstractmethod
-    def fail(self, key: str, reason: str) -> None:
-        """Name a task that failed every time."""
-
-    @abstractmethod
-    def update(self, done: int, total: int, text: str = "") -> None:
-        """Say how far work has come that is no list of tasks."""
+EVERY_S = 10.0
+"""Seconds between two lines of a log, and two events of a stage's progress."""
 
 
-class Progress(ABC):
-    """Whoever hears of stages."""
+class Progress:
+    """Whoever hears of stages.
 
-    @abstractmethod
-    def stage(self, name: str, total: int, done: int = 0) -> AbstractContextManager[Bar]:
-        """Open a stage of `total` tasks, `done` of them finished before."""
+    Parameters
+    ----------
+    *watchers : Watcher
+        They are told of everything, in this order, and never of a secret.
+    """
 
-    @abstractmethod
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = list(watchers)
+
+    def add(self, watcher: Watcher) -> None:
+        """Let one more hear of what comes."""
+        self._watchers.append(watcher)
+
+    def remove(self, watcher: Watcher) -> None:
+        """Tell one no more."""
+        self._watchers.remove(watcher)
+
+    @contextmanager
+    def stage(self, name: str, total: int, done: int = 0, bytes_planned: int = 0) -> Iterator[Bar]:
+        """Open a stage of `total` tasks, `done` of them finished before, each of so much memory."""
+        tally = Tally(name, total, done, bytes_planned)
+        watchers = tuple(self._watchers)
+        for watcher in watchers:
+            watcher.began(tally)
+        status: Status = "stopped"
+        try:
+            yield Bar(tally, watchers)
+            status = "failed" if tally.failed else "finished"
+        except BaseException as error:
+            status = status_of(error)
+            raise
+        finally:
+            for watcher in watchers:
+                watcher.ended(tally, status)
+
     def say(self, text: str) -> None:
         """Say one line."""
+        text = redact(text)
+        for watcher in self._watchers:
+            watcher.said(text)
+
+
+class Bar:
+    """One stage under way."""
+
+    def __init__(self, tally: Tally, watchers: tuple[Watcher, ...]) -> None:
+        self._tally, self._watchers = tally, watchers
+
+    def advance(self, receipt: Receipt) -> None:
+        """Count a finished task."""
+        self._tally.count(receipt)
+        for watcher in self._watchers:
+            watcher.advanced(self._tally, receipt)
+
+    def fail(self, key: str, reason: str) -> None:
+        """Name a task that failed every time."""
+        key, reason = redact(key), redact(reason)
+        self._tally.count_failed(key, reason)
+        for watcher in self._watchers:
+            watcher.failed(self._tally, key, reason)
+
+    def update(self, done: int, total: int, text: str = "") -> None:
+        """Say how far work has come that is no list of tasks."""
+        self._tally.put(done, total, redact(text))
+        for watcher in self._watchers:
+            watcher.advanced(self._tally, None)
 
 
 def open_progress(*, quiet: bool = False) -> Progress:
     """Return bars where the output is a terminal, plain lines elsewhere, silence if asked for."""
     if quiet:
-        return PlainProgress(lambda _: None)
+        return Progress()
     if sys.stderr.isatty():
         return BarProgress()
     return PlainProgress(lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201 - it is what a log reads
 
 
 class BarProgress(Progress):
-    """Progress bars of a terminal."""
+    """Bars of a terminal.
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
+    Parameters
+    ----------
+    console : rich.console.Console, optional
+        The terminal; by default that of the standard error output.
+    """
 
-    @contextmanager
-    def stage(self, name: str, total: int, done: int = 0) -> Iterator[Bar]:
-        """See :class:`Progress`."""
-        columns = (
-            TextColumn("[bold]{task.description:<10}"),
-            BarColumn(bar_width=32),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("eta"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
-        )
-        with RichProgress(*columns, console=self._console) as bars:
-            yield _RichBar(bars, bars.add_task(name, total=total, completed=done, text=""))
-
-    def say(self, text: str) -> None:
-        """See :class:`Progress`."""
-        self._console.print(text, highlight=False, markup=False)
-
-
-class _RichBar(Bar):
-    def __init__(self, bars: RichProgress, task: TaskID) -> None:
-        self._bars, self._task = bars, task
-        self._pixels, self._start = 0, time.perf_counter()
-
-    def advance(self, receipt: Receipt) -> None:
-        self._pixels += receipt.pixels
-        rate = self._pixels / 1e6 / max(1e-9, time.perf_counter() - self._start)
-        self._bars.update(self._task, advance=1, text=f"{rate:.2f} Mpx/s" if self._pixels else "")
-
-    def fail(self, key: str, reason: str) -> None:
-        self._bars.console.print(f"[red]failed[/red] {escape(key)}: {escape(reason)}", highlight=False)
-
-    def update(self, done: int, total: int, text: str = "") -> None:
-        self._bars.update(self._task, completed=done, total=total, text=text)
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__(TerminalBars(console or Console(stderr=True)))
 
 
 class PlainProgress(Progress):
-    """Plain lines, at most one in ten seconds and stage, for logs."""
+    """Plain lines, at most one in ten seconds and stage, for logs.
+
+    Parameters
+    ----------
+    write : callable
+        Takes a line.
+    """
 
     def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-
-    @contextmanager
-    def stage(self, name: str, total: int, done: int = 0) -> Iterator[Bar]:
-        """See :class:`Progress`."""
-        bar = _PlainBar(self, name, total, done)
-        start = time.perf_counter()
-        yield bar
-        self.say(f"{name}: {bar.done}/{bar.total} in {time.perf_counter() - start:.1f} s")
-
-    def say(self, text: str) -> None:
-        """See :class:`Progress`."""
-        self._write(text)
+        super().__init__(PlainLines(write))
 
 
-class _PlainBar(Bar):
-    def __init__(self, parent: PlainProgress, name: str, total: int, done: int) -> None:
-        self._parent, self._name, self.total, self.done = parent, name, total, done
-        self._pixels, self._start, self._last = 0, time.perf_counter(), time.perf_counter()
+class PlainLines(Watcher):
+    """Tells of stages in plain lines."""
 
-    def advance(self, receipt: Receipt) -> None:
-        self.done += 1
-        self._pixels += receipt.pixels
-        self._tell(f", {self._pixels / 1e6 / (time.perf_counter() - self._start):.2f} Mpx/s" if self._pixels else "")
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write, self._last = write, 0.0
 
-    def fail(self, key: str, reason: str) -> None:
-        self._parent.say(f"{self._name}: failed {key}: {reason}")
+    def began(self, tally: Tally) -> None:
+        """See :class:`Watcher`."""
+        del tally
+        self._last = time.perf_counter()
 
-    def update(self, done: int, total: int, text: str = "") -> None:
-        self.done, self.total = done, total
-        self._tell(f", {text}" if text else "")
-
-    def _tell(self, more: str) -> None:
-        if time.perf_counter() - self._last >= _EVERY_S:
+    def advanced(self, tally: Tally, receipt: Receipt | None) -> None:
+        """See :class:`Watcher`."""
+        del receipt
+        if time.perf_counter() - self._last >= EVERY_S:
             self._last = time.perf_counter()
-            self._parent.say(f"{self._name}: {self.done}/{self.total}{more}")
+            self._write(", ".join([f"{tally.stage}: {tally.done}/{tally.total}", *facts(tally)]))
+
+    def failed(self, tally: Tally, key: str, reason: str) -> None:
+        """See :class:`Watcher`."""
+        self._write(f"{tally.stage}: failed {key}: {reason}")
+
+    def ended(self, tally: Tally, status: Status) -> None:
+        """See :class:`Watcher`."""
+        took = f"{tally.seconds:.1f} s" if tally.seconds < 100 else duration_text(tally.seconds)
+        told = [f"{tally.stage}: {tally.done}/{tally.total} in {took}", *facts(tally, status)]
+        self._write(", ".join(told))
+
+    def said(self, text: str) -> None:
+        """See :class:`Watcher`."""
+        self._write(text)

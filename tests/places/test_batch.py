@@ -34,7 +34,7 @@ def tls(tmp_path_factory):
 @pytest.mark.parametrize("name", ["slurm-cpu", "slurm-gpu", "pbs"])
 def test_job_scripts_are_those_on_record(name, tls):
     profile = load_profile(PROFILES / f"{name}.yaml")
-    cluster = profile.cluster.model_copy(update={"interface": "lo", "python": "/opt/smdown/bin/python"})
+    cluster = profile.cluster.model_copy(update={"interface": "lo", "python": "python"})
     profile = profile.model_copy(update={"cluster": cluster, "tls": str(tls)})
     with dask.config.set(dask_config(profile)), make_batch(cluster, profile) as jobs:
         script = jobs.job_script().replace(str(tls), "TLS")

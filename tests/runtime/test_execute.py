@@ -51,8 +51,8 @@ class Interrupting(PlainProgress):
         self.after, self.calls = after, 0
 
     @contextmanager
-    def stage(self, name, total, done=0):
-        with super().stage(name, total, done) as bar:
+    def stage(self, name, total, done=0, bytes_planned=0):
+        with super().stage(name, total, done, bytes_planned) as bar:
             advance = bar.advance
 
             def count(receipt):
@@ -176,8 +176,8 @@ def test_work_in_flight_is_bounded(cluster, tmp_path):
 
     class Watching(Interrupting):
         @contextmanager
-        def stage(self, name, total, done=0):
-            with super().stage(name, total, done) as bar:
+        def stage(self, name, total, done=0, bytes_planned=0):
+            with super().stage(name, total, done, bytes_planned) as bar:
                 count = bar.advance
                 bar.advance = lambda receipt: (count(receipt), ahead.append(tasks.taken - len(ahead)))
                 yield bar

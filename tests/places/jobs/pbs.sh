@@ -23,4 +23,4 @@ export DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED=False
 export DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL=500ms
 export DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL=2s
 export DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT=60s
-/opt/smdown/bin/python -m distributed.cli.dask_worker tls://SCHEDULER --name dummy-name --nthreads 1 --memory-limit 4.00GiB --nworkers 16 --nanny --death-timeout 120 --local-directory /tmp --lifetime 13800s --lifetime-stagger 300s --interface lo --protocol tls:// --tls-ca-file TLS/ca.pem --tls-cert TLS/cert.pem --tls-key TLS/key.pem
+python -m distributed.cli.dask_worker tls://SCHEDULER --name dummy-name --nthreads 1 --memory-limit 4.00GiB --nworkers 16 --nanny --death-timeout 120 --local-directory /tmp --lifetime 13800s --lifetime-stagger 300s --interface lo --protocol tls:// --tls-ca-file TLS/ca.pem --tls-cert TLS/cert.pem --tls-key TLS/key.pem
