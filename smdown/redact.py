@@ -16,6 +16,7 @@ _SECRET_NAME = re.compile(
     r"(?:^|[^a-z0-9])[a-z0-9]*(?:key|secret|token|password|passwd|passphrase|credential)s?(?:[^a-z0-9]|$)",
     re.IGNORECASE,
 )
+_SECRET_KEY = re.compile(r"(?:secret|token|password|passwd|passphrase|credentials?|_key)$", re.IGNORECASE)
 _USER_INFO = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^\s/@'\"]*:[^\s'\"]*|[^\s/@'\"]+)@", re.IGNORECASE)
 _QUERY = re.compile(
     r"([?&;][^=&\s'\"]*(?:sig|signature|token|key|keyid|key-id|key_id|secret|password|passwd|credential|auth|policy)s?=)"
@@ -58,14 +59,24 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
 
 
 def redact_all(data: Any) -> Any:
-    """Return plain data (dicts, lists, texts, numbers) without secrets in its texts, keys counted in."""
+    """Return plain data (dicts, lists, texts, numbers) without secrets in its texts, keys counted in.
+
+    Texts under a key that speaks of a secret, token or password are hidden whole.
+    """
     if isinstance(data, str):
         return redact(data)
     if isinstance(data, Mapping):
-        return {redact(str(key)): redact_all(value) for key, value in data.items()}
+        return {
+            redact(str(key)): _hide(value) if _SECRET_KEY.search(str(key)) else redact_all(value)
+            for key, value in data.items()
+        }
     if isinstance(data, list | tuple):
         return [redact_all(value) for value in data]
     return data
+
+
+def _hide(value: Any) -> Any:
+    return HIDDEN if isinstance(value, str) and value else redact_all(value)
 
 
 def _secrets(environment: Mapping[str, str]) -> list[str]:
