@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -16,6 +17,9 @@ _SECRET_NAME = re.compile(
     r"(?:^|[^a-z0-9])[a-z0-9]*(?:key|secret|token|password|passwd|passphrase|credential)s?(?:[^a-z0-9]|$)",
     re.IGNORECASE,
 )
+_MARKS = "=:@"
+"""Of which one stands in whatever the patterns below find."""
+_SECRET_KEY = re.compile(r"(?:secret|token|password|passwd|passphrase|credentials?|_key)$", re.IGNORECASE)
 _USER_INFO = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^\s/@'\"]*:[^\s'\"]*|[^\s/@'\"]+)@", re.IGNORECASE)
 _QUERY = re.compile(
     r"([?&;][^=&\s'\"]*(?:sig|signature|token|key|keyid|key-id|key_id|secret|password|passwd|credential|auth|policy)s?=)"
@@ -49,29 +53,50 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
     str
         The text with ``***`` in their place.
     """
-    for value in _secrets(os.environ if environment is None else environment):
+    return _redact(text, _secrets(os.environ if environment is None else environment))
+
+
+def redact_all(data: Any) -> Any:
+    """Return plain data (dicts, lists, texts, numbers) without secrets in its texts, keys counted in.
+
+    Texts under a key that speaks of a secret, token or password are hidden whole.
+    """
+    return _redact_all(data, _secrets(os.environ))
+
+
+def _redact_all(data: Any, secrets: list[str]) -> Any:
+    if isinstance(data, str):
+        return _redact(data, secrets)
+    if isinstance(data, Mapping):
+        return {_redact(str(key), secrets): _redact_value(str(key), value, secrets) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_redact_all(value, secrets) for value in data]
+    return data
+
+
+def _redact_value(key: str, value: Any, secrets: list[str]) -> Any:
+    hidden = isinstance(value, str) and value and _SECRET_KEY.search(key)
+    return HIDDEN if hidden else _redact_all(value, secrets)
+
+
+def _redact(text: str, secrets: list[str]) -> str:
+    for value in secrets:
         text = text.replace(value, HIDDEN)
+    if not any(mark in text for mark in _MARKS):
+        return text
     text = _USER_INFO.sub(rf"\1{HIDDEN}@", text)
     for pattern in (_QUERY, _NAMED, _QUOTED, _HEADER):
         text = pattern.sub(rf"\1{HIDDEN}", text)
     return text
 
 
-def redact_all(data: Any) -> Any:
-    """Return plain data (dicts, lists, texts, numbers) without secrets in its texts, keys counted in."""
-    if isinstance(data, str):
-        return redact(data)
-    if isinstance(data, Mapping):
-        return {redact(str(key)): redact_all(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [redact_all(value) for value in data]
-    return data
-
-
 def _secrets(environment: Mapping[str, str]) -> list[str]:
     """Return the values to hide as they are and as they stand in URLs, the longest first."""
-    values = {
-        v for name, v in environment.items() if len(v) >= SHORTEST and _SECRET_NAME.search(name.replace("_", "-"))
-    }
+    values = {v for name, v in environment.items() if _is_secret(name) and len(v) >= SHORTEST}
     spelled = values | {quote(v, safe="") for v in values} | {quote_plus(v) for v in values}
     return sorted(spelled, key=len, reverse=True)
+
+
+@lru_cache(maxsize=4096)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name.replace("_", "-")) is not None

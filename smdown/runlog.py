@@ -89,8 +89,10 @@ class RunLog(Watcher):
                 self._data["reason"] = redact(" ".join(str(error).split())) or type(error).__name__
                 if self._doing and self._data["now"] is None:
                     self._note(Tally(self._doing, 0))
-            if error is not None or self._open:
-                with suppress(OSError):  # the disk may be what it stopped at
+            if error is None and self._open:
+                self._write()
+            elif error is not None:
+                with suppress(Exception):  # the disk or the line may be what it stopped at
                     self._write()
 
     def begin(self, name: str) -> None:

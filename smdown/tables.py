@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from smdown import cubes
+from smdown.redact import redact
 from smdown.runlog import read_json
 from smdown.sources.quality import heading, quality_reports, variable_rows
 
@@ -47,7 +48,9 @@ def quality_summary(project: Project) -> Group | None:
     parts: list[RenderableType] = [Text("Inputs", style="italic")]
     for report in reports:
         parts.append(Text.assemble((report.source, "bold"), f": {heading(report)}"))
-        parts += [Text(f"  set aside: {reason}", style="yellow") for reason in _some(list(report.set_aside.values()))]
+        parts += [
+            Text(f"  set aside: {redact(reason)}", style="yellow") for reason in _some(list(report.set_aside.values()))
+        ]
         grid = Table.grid(padding=(0, 1))
         for n, justify in enumerate(("left", "right", "right", "right", "left")):
             grid.add_column(justify=justify, min_width=widths[n] + 2 * (n == 0))  # type: ignore[arg-type]

@@ -76,3 +76,10 @@ def test_what_is_no_secret_stays(text):
 def test_plain_data_is_hidden_at_any_depth():
     data = {"a": [{"https://u:planted@h": ("s3://k:planted@b", 1, None, True)}]}
     assert redact_all(data) == {"a": [{"https://***@h": ["s3://***@b", 1, None, True]}]}
+
+
+def test_texts_under_a_secret_s_name_are_hidden_whole():
+    data = {"place": {"password": "planted", "secret_key": "planted", "key": "y000-x001", "tokens": 3, "token": None}}
+    assert redact_all(data)["place"] == {
+        "password": "***", "secret_key": "***", "key": "y000-x001", "tokens": 3, "token": None,
+    }  # fmt: skip

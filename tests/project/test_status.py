@@ -228,3 +228,45 @@ def test_a_folder_without_a_run_is_one_line(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ConfigError, match="damaged"):
         read_status(str(tmp_path))
+
+
+def test_a_record_that_is_another_s_now_is_left_alone(tmp_path):
+    work, progress = str(tmp_path), Progress()
+    with Lease(work) as lease:
+        with watched(progress, RunLog(work, "demo", "mine", ORDER, lease)):
+            lease.lost_to = replace(Owner.me(), host="node7")
+            (tmp_path / "run.json").write_text("another's")
+            with progress.stage("predict", 4):
+                pass
+        assert (tmp_path / "run.json").read_text() == "another's"
+
+
+@pytest.mark.parametrize(("work", "every"), [("folder", 5), ("memory://status/often", 15)])
+def test_the_record_is_written_every_few_seconds_at_most(tmp_path, monkeypatch, work, every):
+    now, written = [0.0], []
+    monkeypatch.setattr(runlog.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(runlog, "put", lambda url, data: written.append((now[0], json.loads(data))))
+    progress = Progress()
+    url = str(tmp_path) if work == "folder" else work
+    with watched(progress, RunLog(url, "demo", "smdown", ORDER)), progress.stage("predict", 60) as bar:
+        for n in range(60):
+            now[0] += 1
+            bar.advance(Receipt(str(n)))
+    assert [when for when, _ in written] == [*range(0, 61, every), 60]
+    assert written[-1][1]["state"] == "finished"
+    assert [data["now"]["tiles_done"] for _, data in written[1:-1]] == list(range(every, 61, every))
+
+
+def test_a_record_that_cannot_be_written_for_a_while_ends_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(runlog, "EVERY_S", 0.0)
+    real, progress = runlog.put, Progress()
+
+    def broken(*_):
+        raise TimeoutError("the line is down")
+
+    with watched(progress, RunLog(str(tmp_path), "demo", "smdown", ORDER)):
+        monkeypatch.setattr(runlog, "put", broken)
+        with progress.stage("predict", 2) as bar:
+            bar.advance(Receipt("a"))
+        monkeypatch.setattr(runlog, "put", real)
+    assert record(tmp_path)["state"] == "finished"

@@ -272,3 +272,12 @@ def test_ctrl_c_on_a_terminal_finishes_what_is_in_flight(tmp_path):
     assert len(finished) == len(begun)
     assert f"with {40 - len(finished)} of 40 tasks left" in out
     assert "Traceback" not in err
+
+
+def test_reasons_of_failures_hold_no_secrets(client, tmp_path, monkeypatch):
+    def refuse(task):
+        raise OSError("got s3://AKIA:hidden-word@bucket/x and planted-with-the-client, which broke")
+
+    monkeypatch.setenv("SOME_SECRET", "planted-with-the-client")
+    outcome = execute(Plan("trial", (TrialTask("a", str(tmp_path)),), refuse, 1), client, QUIET)
+    assert outcome.failed == {"a": "OSError: got s3://***@bucket/x and ***, which broke"}
