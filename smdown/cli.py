@@ -411,6 +411,37 @@ def info(
             console.print(table)
 
 
+@app.command()
+def bench(
+    cluster: ClusterOption = None,
+    workdir: Annotated[
+        Path, typer.Option("--workdir", help="Folder that keeps the region and the results; every worker must see it.")
+    ] = Path("bench"),
+    cells: Annotated[str, typer.Option(help="Coarse cells of the generated region, rows x columns.")] = "4x8",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of a measurement on one worker, about.")] = 8.0,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each is repeated; the median counts.")] = 1,
+    stage: Annotated[list[str] | None, typer.Option(help="Stage to measure; repeatable. (default: all)")] = None,
+    insecure: Insecure = False,
+) -> None:
+    """Measure what a cluster can do: every stage on generated data, how it scales, and what bounds it."""
+    from smdown.bench import run_bench
+    from smdown.runtime import load_profile, open_progress
+
+    profile = load_profile(cluster)
+    options: dict[str, Any] = {
+        "cells": _pair(cells),
+        "seconds": seconds,
+        "rounds": rounds,
+        "stages": stage,
+        "insecure": insecure,
+    }
+    table, places = run_bench(profile, workdir, open_progress(), **options)
+    console = Console()
+    console.print(table)
+    for place in places:
+        console.print(f"wrote {place}", highlight=False, soft_wrap=True)
+
+
 places = typer.Typer(no_args_is_help=True)
 app.add_typer(places, name="cluster", help="Make ready what a cluster needs.")
 

@@ -6,13 +6,12 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
 
 from smdown import open_project
-from smdown.demo import project_of
+from smdown.bench.region import STAGES, settings
 from smdown.grid import NestedGrid, Window
 from smdown.inference import PredictJob
 from smdown.networks.build import build_network
@@ -20,14 +19,6 @@ from smdown.networks.config import CNNConfig
 from smdown.project import Project
 from smdown.training import Bundle
 from smdown.twin import make_twin
-
-DRIVERS = (
-    *("elevation", "slope", "sand", "clay", "organic", "ndvi", "ndwi_gao"),
-    *(f"precipitation_{n}d" for n in (1, 7, 30)),
-)
-"""Drivers that a user gets with a few lines of xarray, too."""
-DAYS = 6
-STAGES = ("ingest", "features", "train")
 
 
 @dataclass(frozen=True)
@@ -43,22 +34,12 @@ def make_project(folder: Path, size: Size) -> Project:
     inputs = folder / "inputs"
     make_twin(inputs, size.cells, size.days, 40, 0, truth_every=10)
     path = folder / "project.yaml"
-    text = yaml.safe_dump(_settings(inputs), sort_keys=False)
+    text = yaml.safe_dump(settings(inputs), sort_keys=False)
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
     for stage in STAGES:
         subprocess.run([sys.executable, "-m", "smdown.cli", stage, path, "--workdir", folder / "work"], check=True)
     return open_project(path, workdir=str(folder / "work"))
-
-
-def _settings(inputs: Path) -> dict[str, Any]:
-    project = project_of(inputs)
-    project["features"]["drivers"] = [d for d in project["features"]["drivers"] if d["name"] in DRIVERS]
-    training = {"epochs": 4, "pixels_per_epoch": 100_000, "max_days": 10, "hold_out_stations": 0.2}
-    project["training"] |= training
-    project["prediction"] |= {"days": project["prediction"]["days"][-DAYS:], "members": False}
-    project["evaluation"] = {"baselines": False, "sensitivity": False}
-    return project
 
 
 def with_larger_cnn(bundle_url: str, folder: Path) -> str:

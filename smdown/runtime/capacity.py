@@ -80,6 +80,12 @@ def capacity_at(client: Client | None) -> Capacity:
     return Capacity("existing", count, max(1, slots // count), min(limits) if limits else None)
 
 
+def slots_of(client: Client) -> dict[str, int]:
+    """Return the tasks at a time of every worker, by its address."""
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return {str(address): max(1, worker["nthreads"]) for address, worker in sorted(workers.items())}
+
+
 def memory_problem(stage: str, task_bytes: int, capacity: Capacity) -> str | None:
     """Say, with both numbers and the ways out, that a task may need more memory than it can have; None if not."""
     have = capacity.thread_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from distributed import Client
 
@@ -19,7 +20,14 @@ class _EndOfAllError(Exception):
     """A task met what every other would meet too."""
 
 
-def execute(plan: Plan, client: Client | None, progress: Progress, *, retries: int | None = None) -> Outcome:
+def execute(
+    plan: Plan,
+    client: Client | None,
+    progress: Progress,
+    *,
+    retries: int | None = None,
+    workers: Sequence[str] | None = None,
+) -> Outcome:
     """Run every task of a plan.
 
     Parameters
@@ -32,6 +40,8 @@ def execute(plan: Plan, client: Client | None, progress: Progress, *, retries: i
         Who hears of it.
     retries : int, optional
         How often a failed task is tried again; by default as the profile of the client says.
+    workers : sequence of str, optional
+        Addresses of the workers that may be used; all of them by default.
 
     Returns
     -------
@@ -57,7 +67,7 @@ def execute(plan: Plan, client: Client | None, progress: Progress, *, retries: i
                 for task in plan.tasks:
                     record(task, attempt(plan.run, task, retries))
             else:
-                _on_cluster(plan, client, retries, outcome, record)
+                _on_cluster(Flight(plan.run, client, retries, record, workers), plan, outcome)
         except KeyboardInterrupt:
             raise _stopped("stopped", plan, outcome) from None
         except _EndOfAllError as error:
@@ -95,8 +105,7 @@ def _stopped(what: str, plan: Plan, outcome: Outcome, first: str = "") -> Stoppe
     return StoppedError(f"{message} to go on", outcome)
 
 
-def _on_cluster(plan: Plan, client: Client, retries: int, outcome: Outcome, record: Record) -> None:
-    flight = Flight(plan.run, client, retries, record)
+def _on_cluster(flight: Flight, plan: Plan, outcome: Outcome) -> None:
     try:
         flight.run_all(plan.tasks)
     except (KeyboardInterrupt, _EndOfAllError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
@@ -40,9 +40,19 @@ class Flight:
         How often a failed or lost task is tried again.
     record : callable
         Hears what became of each task.
+    workers : sequence of str, optional
+        Addresses of those that may be used; all by default.
     """
 
-    def __init__(self, run: Callable[..., Receipt], client: Client, retries: int, record: Record) -> None:
+    def __init__(
+        self,
+        run: Callable[..., Receipt],
+        client: Client,
+        retries: int,
+        record: Record,
+        workers: Sequence[str] | None = None,
+    ) -> None:
+        self._workers = None if workers is None else list(workers)
         self._run, self._client, self._retries, self._record = run, client, retries, record
         self._aloft: dict[str, tuple[TileTask, Future]] = {}
         self._again: deque[TileTask] = deque()
@@ -77,7 +87,8 @@ class Flight:
     def _fill(self, waiting: Iterator[TileTask]) -> None:
         """Submit tasks until enough are in flight; suspects one at a time, when there is nothing else."""
         try:
-            threads = sum(self._client.nthreads().values())
+            known = self._client.nthreads()
+            threads = sum(known[name] for name in known if self._workers is None or name in self._workers)
         except Exception as error:
             raise self._lost_scheduler() from error
         for _ in range(2 * max(1, threads) - len(self._aloft)):
@@ -91,7 +102,7 @@ class Flight:
             self._submit(task)
 
     def _submit(self, task: TileTask) -> None:
-        future = self._client.submit(attempt, self._run, task, self._retries, pure=False)
+        future = self._client.submit(attempt, self._run, task, self._retries, pure=False, workers=self._workers)
         self._aloft[future.key] = task, future
         self._landed.add(future)
 
