@@ -118,3 +118,15 @@ def test_without_the_library_it_says_what_to_install(monkeypatch):
     profile = load_profile(PROFILES / "pbs.yaml").model_copy(update={"tls": None})
     with pytest.raises(ConfigError, match=r"smdown\[cluster\]"), open_client(profile, insecure=True):
         pass
+
+
+def test_workers_are_spread_over_gpus_and_keep_theirs(tmp_path):
+    path = tmp_path / "gpu.yaml"
+    path.write_text("cluster: {kind: local, gpus: 2, workers: 4, memory: 512MiB}\n")
+    profile = load_profile(path)
+    assert capacity_of(profile) == Capacity("local", 4, 1, 512 * 2**20)
+    with open_client(profile) as client:
+        assert sorted(client.run(os.getenv, "CUDA_VISIBLE_DEVICES").values()) == ["0", "0", "1", "1"]
+    path.write_text("cluster: {kind: local, gpus: auto}\n")
+    with pytest.raises(ResourceError, match="PyTorch sees no GPU"), open_client(load_profile(path)):
+        pass
