@@ -61,9 +61,9 @@ class _Spread(LocalCluster):
     def new_worker_spec(self) -> dict[Any, Any]:
         """Return the next worker, named by its number."""
         made: dict[Any, Any] = super().new_worker_spec()
-        for name, spec in made.items():
+        for name, spec in list(made.items()):  # which all workers share
             env = {**spec["options"].get("env", {}), "CUDA_VISIBLE_DEVICES": str(int(name) % self.gpus)}
-            spec["options"] = {**spec["options"], "env": env}
+            made[name] = {**spec, "options": {**spec["options"], "env": env}}
         return made
 
 
