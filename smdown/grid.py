@@ -287,11 +287,15 @@ class NestedGrid:
         """Yield the tiles, row by row; those at the lower and right edge may be smaller."""
         if cells_per_tile < 1:
             raise GridError(f"got {cells_per_tile} cells a tile; it must be at least 1")
-        step = cells_per_tile
-        for row, y0 in enumerate(range(self.cells.y0, self.cells.y1, step)):
-            for col, x0 in enumerate(range(self.cells.x0, self.cells.x1, step)):
-                cells = Window(y0, min(y0 + step, self.cells.y1), x0, min(x0 + step, self.cells.x1))
-                yield Tile(row, col, cells, self.ratio)
+        for row in range(-(-self.cells.height // cells_per_tile)):
+            for col in range(-(-self.cells.width // cells_per_tile)):
+                yield self.tile(row, col, cells_per_tile)
+
+    def tile(self, row: int, col: int, cells_per_tile: int) -> Tile:
+        """Return one of the tiles."""
+        y0, x0 = self.cells.y0 + row * cells_per_tile, self.cells.x0 + col * cells_per_tile
+        cells = Window(y0, min(y0 + cells_per_tile, self.cells.y1), x0, min(x0 + cells_per_tile, self.cells.x1))
+        return Tile(row, col, cells, self.ratio)
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,12 +208,23 @@ class Cube:
 
     def done(self, batch: int | None = None) -> set[tuple[int, int]]:
         """Return the tiles (row, column) that have their receipt for one batch of days, or for all."""
-        try:
-            receipts = np.asarray(self.array(RECEIPTS)[...]).reshape(*self.spec.tiles, -1) == 1
-        except ValueError as error:
-            raise CubeError(f"got {self.url} with damaged receipts; try: smdown verify --repair {self.url}") from error
-        kept = receipts.all(axis=-1) if batch is None else receipts[..., batch]
-        return {(int(r), int(c)) for r, c in np.argwhere(kept)}
+        return {(int(r), int(c)) for r, c in np.argwhere(self.written(batch))}
+
+    def written(self, batch: int | None = None) -> npt.NDArray[np.bool_]:
+        """Return which tiles (row, column) have their receipt for one batch of days, or for all.
+
+        Objects that are there are read, not all that there could be: a cube of a continent has hundreds of thousands.
+        """
+        batches = 1 if self.layout == 1 else len(self.batches)
+        receipts = np.zeros((*self.spec.tiles, batches), dtype=bool)
+        for key, data in store.contents(store.join(self.url, RECEIPTS, "c")).items():
+            if len(data) != 1:
+                raise CubeError(f"got {self.url} with damaged receipts; try: smdown verify --repair {self.url}")
+            place = tuple(map(int, key.split("/"))) if key.replace("/", "").isdigit() else ()
+            place = (*place, 0) if self.layout == 1 else place
+            if len(place) == 3 and all(n < size for n, size in zip(place, receipts.shape, strict=True)):
+                receipts[place] = data == b"\x01"
+        return np.asarray(receipts.all(axis=-1) if batch is None else receipts[..., batch])
 
     def days_of(self, batch: int) -> range:
         """Return the positions of the days of a batch on the time axis."""
@@ -230,5 +241,4 @@ class Cube:
     @property
     def complete(self) -> bool:
         """Whether every tile has its receipt."""
-        rows, cols = self.spec.tiles
-        return len(self.done()) == rows * cols
+        return bool(self.written().all())

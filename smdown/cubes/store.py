@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -137,11 +137,33 @@ def names(url: str) -> list[str]:
 def sizes(url: str) -> dict[str, int]:
     """Return the size of every object below the URL, by its key there; temporary files are left out."""
     if is_local(url):
-        base = local_path(url)
-        found = (p for p in base.rglob("*") if p.is_file() and not p.name.endswith(_PARTIAL))
-        return {p.relative_to(base).as_posix(): p.stat().st_size for p in found}
+        return {key: entry.stat().st_size for key, entry in _files(local_path(url)) if not key.endswith(_PARTIAL)}
     fs, path = remote(url)
     return {str(k).removeprefix(path).lstrip("/"): int(v["size"]) for k, v in fs.find(path, detail=True).items()}
+
+
+def contents(url: str) -> dict[str, bytes]:
+    """Return every (small) object below the URL by its key there; temporary files are left out."""
+    if is_local(url):
+        found = {key: get(entry.path) for key, entry in _files(local_path(url)) if not key.endswith(_PARTIAL)}
+        return {key: data for key, data in found.items() if data is not None}
+    fs, path = remote(url)
+    paths = fs.find(path)
+    found_there = fs.cat(paths, on_error="omit") if len(paths) > 1 else {p: fs.cat_file(p) for p in paths}
+    return {str(key).removeprefix(path).lstrip("/"): bytes(data) for key, data in found_there.items()}
+
+
+def _files(base: Path, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield the files below a local folder by their keys there; hundreds of thousands in a few seconds."""
+    try:
+        entries = list(os.scandir(base))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(Path(entry.path), f"{prefix}{entry.name}/")
+        elif entry.is_file():
+            yield prefix + entry.name, entry
 
 
 def zarr_store(url: str, *, read_only: bool = False) -> Any:
@@ -156,7 +178,8 @@ def sweep_partials(url: str) -> int:
     if not is_local(url):
         return 0
     count = 0
-    for path in local_path(url).rglob(f"*{_PARTIAL}"):
-        path.unlink(missing_ok=True)
-        count += 1
+    for key, entry in _files(local_path(url)):
+        if key.endswith(_PARTIAL):
+            Path(entry.path).unlink(missing_ok=True)
+            count += 1
     return count

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from smdown.cubes import CubeSpec, Variable, create_cube, join, open_cube
 from smdown.features.loader import get_loader
 from smdown.features.spec import FeatureSpec
 from smdown.grid import Tile, nominal_ratio
-from smdown.plan import Plan, Receipt
+from smdown.plan import JoinedTasks, Plan, Receipt, TileTasks
 
 _FIXED_BYTES = 600 * 2**20
 
@@ -60,16 +61,15 @@ def features_plan(
     fresh : bool
         Replace cubes of another fingerprint.
     """
-    tasks: list[FeaturesTask] = []
+    tasks: list[TileTasks] = []
     done = 0
     for ratio in (nominal_ratio(spec.base.lattice, r) for r in resolutions):
         wanted = _cube(spec, ratio, cells_per_tile, fingerprint, made_from or {})
         cube = create_cube(cube_url(spec, ratio), wanted, resume=True, fresh=fresh)
-        written = cube.done()
-        tiles = list(spec.base.at(ratio).tiles(cells_per_tile))
-        done += len(written)
-        tasks += [FeaturesTask(spec, cube.url, t) for t in tiles if (t.row, t.col) not in written]
-    return Plan("features", tuple(tasks), run_features, task_bytes(spec, cells_per_tile), done)
+        written = cube.written()
+        done += int(written.sum())
+        tasks.append(TileTasks(partial(FeaturesTask, spec, cube.url), spec.base.at(ratio), cells_per_tile, written))
+    return Plan("features", JoinedTasks(tasks), run_features, task_bytes(spec, cells_per_tile), done)
 
 
 def _cube(

@@ -17,6 +17,7 @@ from smdown.inference.blocks import BLOCK_PX
 from smdown.inference.engine import Engine, Field
 from smdown.inference.job import PredictJob, PredictTask
 from smdown.inference.memory import Needs, task_bytes
+from smdown.inference.predict import predict_tasks
 from smdown.inference.tile import TilePredictor, write_members
 from smdown.plan import Plan, Receipt
 
@@ -124,10 +125,9 @@ def baselines_plan(job: PredictJob, url: str, fingerprint: str, *, day_identity:
     spec = mosaic.members_spec(job, engine.ensemble.members, fingerprint, {})
     spec = replace(spec, day_identity=day_identity)
     cube = create_cube(url, spec, resume=True, fresh=fresh)
-    done = cube.done()
-    tiles = [t for t in job.grid.tiles(job.cells_per_tile) if (t.row, t.col) not in done]
-    tasks = tuple(PredictTask(job, tile, fingerprint) for tile in tiles)
-    return Plan("baselines", tasks, run_baselines, baselines_bytes(job, engine), len(done))
+    written = cube.written()
+    tasks = predict_tasks(job, fingerprint, written)
+    return Plan("baselines", tasks, run_baselines, baselines_bytes(job, engine), int(written.sum()))
 
 
 def baselines_bytes(job: PredictJob, engine: Engine) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from smdown.cubes import create_cube, open_cube
 from smdown.inference import mosaic
@@ -15,7 +16,7 @@ from smdown.inference.engine import Engine
 from smdown.inference.job import PredictJob, PredictTask
 from smdown.inference.memory import task_bytes
 from smdown.inference.tile import TilePredictor, write_day
-from smdown.plan import Plan, Receipt
+from smdown.plan import Plan, Receipt, TileTasks
 
 
 @lru_cache(maxsize=2)
@@ -66,10 +67,15 @@ def predict_plan(
 
     engine = engine_of(job, fingerprint)
     signed = {"made_from": made_from or {}, "day_identity": day_identity}
-    done = _create(job, engine, fingerprint, {**engine.provenance, **(attrs or {})}, signed, fresh)
-    tiles = [t for t in job.grid.tiles(job.cells_per_tile) if (t.row, t.col) not in done]
-    tasks = tuple(PredictTask(job, tile, fingerprint) for tile in tiles)
-    return Plan("predict", tasks, run_predict, task_bytes(job, needs_of(job, engine)), len(done))
+    written = _create(job, engine, fingerprint, {**engine.provenance, **(attrs or {})}, signed, fresh)
+    tasks = predict_tasks(job, fingerprint, written)
+    return Plan("predict", tasks, run_predict, task_bytes(job, needs_of(job, engine)), int(written.sum()))
+
+
+def predict_tasks(job: PredictJob, fingerprint: str, written: npt.NDArray[np.bool_]) -> TileTasks:
+    """Return the tasks of the tiles that are not written yet; each is made when its turn comes."""
+    make = partial(PredictTask, job, fingerprint=fingerprint)
+    return TileTasks(make, job.grid, job.cells_per_tile, written)
 
 
 def _create(
@@ -79,15 +85,15 @@ def _create(
     attrs: Mapping[str, Any],
     signed: dict[str, Any],
     fresh: bool,
-) -> set[tuple[int, int]]:
-    """Create the cubes; return the tiles that are wholly written."""
+) -> npt.NDArray[np.bool_]:
+    """Create the cubes; return which tiles (row, column) are wholly written."""
     threshold = None if engine.applicability is None else engine.applicability.threshold
     spec = replace(mosaic.mosaic_spec(job, fingerprint, attrs, threshold), **signed)
     cube = create_cube(job.mosaic_url, spec, resume=True, fresh=fresh)
     if job.members_url is None:
-        return cube.done()
+        return cube.written()
     spec = replace(mosaic.members_spec(job, engine.ensemble.members, fingerprint, attrs), **signed)
-    return cube.done() & create_cube(job.members_url, spec, resume=True, fresh=fresh).done()
+    return cube.written() & create_cube(job.members_url, spec, resume=True, fresh=fresh).written()
 
 
 def run_predict(task: PredictTask) -> Receipt:
