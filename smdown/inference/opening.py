@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import torch
 
-from smdown.errors import BundleError
 from smdown.features import FeatureSpec, get_loader
 from smdown.grid import Window
 from smdown.inference.engine import Engine, Field
 from smdown.inference.job import PredictJob
-from smdown.inference.memory import Needs
-from smdown.inference.smooth import RING
+from smdown.inference.outline import check_fit, provenance, sequence_of
 from smdown.training import Bundle, Prediction, Predictor
 from smdown.training.applicability import Applicability
 from smdown.training.predictor import Joined, member_std, mixture
@@ -75,9 +71,8 @@ def open_engine(job: PredictJob) -> Engine:
     """
     spec: FeatureSpec = job.spec
     bundle = Bundle.load(job.bundle_url)
-    _check(job, bundle, spec)
-    recurrent = any(config.kind == "lstm" for config in bundle.card.networks.values())
-    sequence = bundle.card.sequence if recurrent else None
+    check_fit(job, bundle.card)
+    sequence = sequence_of(bundle.card)
     return Engine(
         drivers=get_loader(spec),
         ensemble=TrainedEnsemble(
@@ -94,12 +89,7 @@ def open_engine(job: PredictJob) -> Engine:
         sequence_ratio=sequence.ratio if sequence else 0,
         sequence_shape=(sequence.days, len(sequence.drivers)) if sequence else (0, 0),
         applicability=_applicability(bundle),
-        provenance={
-            "bundle": bundle.digest,
-            "networks": ", ".join(bundle.networks),
-            "drivers": ", ".join(spec.names),
-            "software": ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "numba", "zarr")),
-        },
+        provenance=provenance(job, bundle.card, bundle.digest),
     )
 
 
@@ -109,42 +99,3 @@ def _applicability(bundle: Bundle) -> Applicability | None:
         return None
     mean, std = (torch.tensor([getattr(d, key) for d in drivers], dtype=torch.float32) for key in ("mean", "std"))
     return Applicability(card, mean, std)
-
-
-def _check(job: PredictJob, bundle: Bundle, spec: FeatureSpec) -> None:
-    bundle.check(spec.names, spec.units, spec.sequence_names if bundle.card.sequence else None)
-    trained = {layer.name: layer for layer in bundle.card.layers}
-    for layer in job.layers:
-        if layer.name not in trained:
-            raise BundleError(
-                f"got the layer {layer.name}, but {job.bundle_url} was trained for {', '.join(trained)}; "
-                "drop it from layers, or train again"
-            )
-        if layer.units != trained[layer.name].units:
-            raise BundleError(
-                f"got {layer.name} in {layer.units!r}, but it was trained in {trained[layer.name].units!r}; train again"
-            )
-    card = bundle.card.sequence
-    if card and spec.sequence and (card.ratio, card.days) != (spec.sequence_ratio, spec.sequence.days):
-        raise BundleError(
-            f"got a sequence of {spec.sequence.days} days on cells cut into {spec.sequence_ratio}, but it was trained "
-            f"with {card.days} days and {card.ratio}; restore features.sequence, or train again"
-        )
-    if bundle.card.lattice != job.grid.lattice.name:
-        raise BundleError(
-            f"got the lattice {job.grid.lattice.name}, but the bundle was trained on {bundle.card.lattice}; train again"
-        )
-
-
-def needs_of(job: PredictJob, engine: Engine) -> Needs:
-    """Return the counts that determine the memory of a tile."""
-    days, drivers = engine.sequence_shape
-    ring = 2 * RING if job.constraint == "smooth" else 0
-    side = (job.cells_per_tile + ring) * engine.sequence_ratio + 2
-    return Needs(
-        static=len(engine.static_names),
-        dynamic=len(engine.dynamic_names),
-        members=len(engine.ensemble.members),
-        radius=engine.ensemble.radius,
-        sequence_bytes=4 * days * drivers * side * side,
-    )

@@ -15,6 +15,7 @@ from smdown.inference import mosaic
 from smdown.inference.engine import Engine
 from smdown.inference.job import PredictJob, PredictTask
 from smdown.inference.memory import task_bytes
+from smdown.inference.outline import Outline, read_outline
 from smdown.inference.tile import TilePredictor, write_day
 from smdown.plan import Plan, Receipt, TileTasks
 
@@ -26,6 +27,12 @@ def engine_of(job: PredictJob, fingerprint: str) -> Engine:
 
     del fingerprint
     return open_engine(job)
+
+
+def outline_of(job: PredictJob, fingerprint: str) -> Outline:
+    """Return what a plan must know of the job's ensemble."""
+    del fingerprint
+    return read_outline(job)
 
 
 def predict_plan(
@@ -63,13 +70,11 @@ def predict_plan(
     BundleError
         If the bundle does not fit the job.
     """
-    from smdown.inference.opening import needs_of
-
-    engine = engine_of(job, fingerprint)
+    outline = outline_of(job, fingerprint)
     signed = {"made_from": made_from or {}, "day_identity": day_identity}
-    written = _create(job, engine, fingerprint, {**engine.provenance, **(attrs or {})}, signed, fresh)
+    written = _create(job, outline, fingerprint, {**outline.provenance, **(attrs or {})}, signed, fresh)
     tasks = predict_tasks(job, fingerprint, written)
-    return Plan("predict", tasks, run_predict, task_bytes(job, needs_of(job, engine)), int(written.sum()))
+    return Plan("predict", tasks, run_predict, task_bytes(job, outline.needs), int(written.sum()))
 
 
 def predict_tasks(job: PredictJob, fingerprint: str, written: npt.NDArray[np.bool_]) -> TileTasks:
@@ -80,19 +85,18 @@ def predict_tasks(job: PredictJob, fingerprint: str, written: npt.NDArray[np.boo
 
 def _create(
     job: PredictJob,
-    engine: Engine,
+    outline: Outline,
     fingerprint: str,
     attrs: Mapping[str, Any],
     signed: dict[str, Any],
     fresh: bool,
 ) -> npt.NDArray[np.bool_]:
     """Create the cubes; return which tiles (row, column) are wholly written."""
-    threshold = None if engine.applicability is None else engine.applicability.threshold
-    spec = replace(mosaic.mosaic_spec(job, fingerprint, attrs, threshold), **signed)
+    spec = replace(mosaic.mosaic_spec(job, fingerprint, attrs, outline.threshold), **signed)
     cube = create_cube(job.mosaic_url, spec, resume=True, fresh=fresh)
     if job.members_url is None:
         return cube.written()
-    spec = replace(mosaic.members_spec(job, engine.ensemble.members, fingerprint, attrs), **signed)
+    spec = replace(mosaic.members_spec(job, outline.members, fingerprint, attrs), **signed)
     return cube.written() & create_cube(job.members_url, spec, resume=True, fresh=fresh).written()
 
 

@@ -6,7 +6,6 @@ exactly the names, shapes and types that those networks have.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Any
 
 import fsspec
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -22,7 +20,8 @@ from torch import Tensor
 from smdown.errors import BundleError
 from smdown.networks import Network, build_network
 from smdown.networks.config import NetworkConfig
-from smdown.training.card import CARD, BundleCard, FeatureCard, read_card, read_object
+from smdown.training.card import CARD, BundleCard, check_drivers, read_card
+from smdown.training.weights import digest_of, read_tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +69,11 @@ class Bundle:
     @property
     def digest(self) -> str:
         """16 hexadecimal digits that change with anything but the time of training."""
-        digest = hashlib.sha256()
-        card = self.card.model_dump(mode="json")
-        card["provenance"].pop("created", None)
-        digest.update(json.dumps(card, sort_keys=True).encode())
-        for network in self.networks.values():
-            for key, value in sorted(network.state_dict().items()):
-                digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        tensors = {
+            name: {key: value.detach().cpu().contiguous().numpy() for key, value in network.state_dict().items()}
+            for name, network in self.networks.items()
+        }
+        return digest_of(self.card, tensors)
 
     def check(
         self, names: Sequence[str], units: Mapping[str, str], sequence_names: Sequence[str] | None = None
@@ -96,42 +92,15 @@ class Bundle:
         BundleError
             Naming every difference.
         """
-        found = _differences("driver", self.card.drivers, names, units)
-        if sequence_names is not None and self.card.sequence is not None:
-            found += _differences("sequence driver", self.card.sequence.drivers, sequence_names, units)
-        if found:
-            raise BundleError(
-                f"the bundle does not fit the project: {'; '.join(found)}; "
-                "train again, or restore the drivers it was trained on"
-            )
-
-
-def _differences(what: str, cards: Sequence[FeatureCard], names: Sequence[str], units: Mapping[str, str]) -> list[str]:
-    wanted = [card.name for card in cards]
-    found = [f"{what} {name} is missing" for name in wanted if name not in names]
-    found += [f"{what} {name} is not of the bundle" for name in names if name not in wanted]
-    if not found and list(names) != wanted:
-        found.append(f"{what}s come as {', '.join(names)} but were trained as {', '.join(wanted)}")
-    return found + [
-        f"{what} {card.name} is in {units.get(card.name, '')!r} but was trained in {card.units!r}"
-        for card in cards
-        if card.name in names and units.get(card.name, "") != card.units
-    ]
+        check_drivers(self.card, names, units, sequence_names)
 
 
 def _read_network(path: str, name: str, config: NetworkConfig, card: BundleCard) -> Network:
-    if not name.isidentifier():
-        raise BundleError(f"{path}/{CARD}: got the network name {name!r}; wanted a plain word; train again")
     n_sequence = len(card.sequence.drivers) if card.sequence else 0
     with torch.device("meta"):
         network = build_network(config, len(card.drivers), n_sequence, len(card.layers))
     file = f"{path}/{name}.safetensors"
-    try:
-        tensors = load_tensors(read_object(path, f"{name}.safetensors"))
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise BundleError(
-            f"{file} is no safetensors file ({error}); train again; other formats are not read"
-        ) from error
+    tensors = read_tensors(path, name, load_tensors)
     _check_tensors(file, tensors, network.state_dict())
     network.load_state_dict(tensors, assign=True)
     return network.eval().requires_grad_(requires_grad=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import fsspec
@@ -126,3 +127,45 @@ def read_object(path: str, name: str) -> bytes:
             return bytes(file.read())
     except FileNotFoundError as error:
         raise BundleError(f"{url} is missing; run the stage train first") from error
+
+
+def check_drivers(
+    card: BundleCard, names: Sequence[str], units: Mapping[str, str], sequence_names: Sequence[str] | None = None
+) -> None:
+    """Refuse a project whose drivers are not those that the networks were trained on.
+
+    Parameters
+    ----------
+    card : BundleCard
+        Of the bundle.
+    names, sequence_names : sequence of str
+        The project's drivers in channel order; those of its sequence (None: not compared).
+    units : mapping of str to str
+        Their units.
+
+    Raises
+    ------
+    BundleError
+        Naming every difference.
+    """
+    found = _differences("driver", card.drivers, names, units)
+    if sequence_names is not None and card.sequence is not None:
+        found += _differences("sequence driver", card.sequence.drivers, sequence_names, units)
+    if found:
+        raise BundleError(
+            f"the bundle does not fit the project: {'; '.join(found)}; "
+            "train again, or restore the drivers it was trained on"
+        )
+
+
+def _differences(what: str, cards: Sequence[FeatureCard], names: Sequence[str], units: Mapping[str, str]) -> list[str]:
+    wanted = [card.name for card in cards]
+    found = [f"{what} {name} is missing" for name in wanted if name not in names]
+    found += [f"{what} {name} is not of the bundle" for name in names if name not in wanted]
+    if not found and list(names) != wanted:
+        found.append(f"{what}s come as {', '.join(names)} but were trained as {', '.join(wanted)}")
+    return found + [
+        f"{what} {card.name} is in {units.get(card.name, '')!r} but was trained in {card.units!r}"
+        for card in cards
+        if card.name in names and units.get(card.name, "") != card.units
+    ]

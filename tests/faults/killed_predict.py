@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from smdown.inference import predict
 from smdown.inference.job import PredictJob
+from smdown.inference.outline import Outline
 from smdown.plan import Plan
 from smdown.runtime import Profile, execute, open_client, open_progress
 from smdown.runtime.clusters import ExistingCluster, LocalCluster, SerialCluster
@@ -68,7 +69,7 @@ def job_in(folder) -> PredictJob:
 
 def plan_in(folder, shuffle=None, seconds=0.02):
     """Return the plan of what is left, in any order; each tile takes so much longer than it would."""
-    predict.engine_of = lambda *_: fakes.engine()
+    predict.outline_of = lambda job, _: Outline.of(job, fakes.engine())
     plan = predict.predict_plan(job_in(folder), "f1")
     tasks = [LoggedTask(task, f"{folder}.log", seconds) for task in plan.tasks]
     if shuffle is not None:

@@ -14,7 +14,8 @@ from smdown.inference import LayerJob, PredictJob, PredictTask
 from smdown.inference.engine import Engine
 from smdown.inference.memory import task_bytes
 from smdown.inference.mosaic import members_spec, mosaic_spec
-from smdown.inference.opening import TrainedEnsemble, needs_of
+from smdown.inference.opening import TrainedEnsemble
+from smdown.inference.outline import Outline
 from smdown.inference.predict import predict_tile
 from smdown.networks import CNNConfig, DNNConfig, LSTMConfig
 from tests.inference.bundles import untrained
@@ -63,7 +64,7 @@ def main(folder: Path, cells_per_tile: int, members: bool) -> None:
     (tile,) = job.grid.tiles(side)
     predict_tile(PredictTask(job, tile), engine)
     peak = peak_bytes()
-    json.dump({"before": before, "peak": peak, "planned": task_bytes(job, needs_of(job, engine))}, sys.stdout)
+    json.dump({"before": before, "peak": peak, "planned": task_bytes(job, Outline.of(job, engine).needs)}, sys.stdout)
 
 
 if __name__ == "__main__":

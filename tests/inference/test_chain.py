@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from smdown.features import FeaturesConfig, build_spec
 from smdown.grid import EASE2_M09, NestedGrid, RasterGrid, Tile, Window
 from smdown.inference import LayerJob, PredictJob, predict_plan
 from smdown.inference.opening import open_engine
+from smdown.inference.outline import Outline, read_outline
 from smdown.inference.tile import TilePredictor
 from smdown.networks import CNNConfig, DNNConfig, LSTMConfig
 from tests.inference.bundles import untrained
@@ -79,6 +84,25 @@ def test_tiles_equal_the_whole(chain):
     for tile in GRID.tiles(1):
         place = tile.core.relative_to(GRID.window).slices
         assert np.abs(_mean(job, tile.cells, engine) - whole[(slice(None), *place)]).max() < 1e-6
+
+
+@pytest.mark.parametrize("constraint", ["logit", "smooth"])
+def test_what_a_plan_reads_of_a_bundle_is_what_the_open_ensemble_says(chain, constraint):
+    job = dataclasses.replace(chain[0], constraint=constraint)
+    assert read_outline(job) == Outline.of(job, open_engine(job))
+
+
+def test_a_plan_needs_no_pytorch(chain, tmp_path):
+    """A client that holds it would take half as much memory again."""
+    job = dataclasses.replace(chain[0], mosaic_url=str(tmp_path / "mosaic.zarr"))
+    (tmp_path / "job").write_bytes(pickle.dumps(job))
+    code = (
+        "import pickle, sys; from smdown.inference import predict_plan; "
+        f"job = pickle.loads(open({str(tmp_path / 'job')!r}, 'rb').read()); predict_plan(job, 'f'); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    path = os.pathsep.join(p or "." for p in sys.path)
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, check=True)
 
 
 def test_the_plan_writes_a_mosaic_that_agrees_with_the_product(chain):

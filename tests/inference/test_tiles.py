@@ -12,6 +12,7 @@ from smdown.errors import BundleError, CubeError
 from smdown.grid import Tile, Window
 from smdown.inference import predict
 from smdown.inference.mosaic import FARTHEST, Flag
+from smdown.inference.outline import Outline
 from smdown.inference.tile import TilePredictor
 from tests.inference.fakes import CELLS, DAYS, NAMES, FakeDrivers, FakeEnsemble, engine, job
 
@@ -25,6 +26,7 @@ def run(monkeypatch):
     def _run(the_job, the_engine=None, shuffle=0):
         fake = the_engine or engine()
         monkeypatch.setattr(predict, "engine_of", lambda *_: fake)
+        monkeypatch.setattr(predict, "outline_of", lambda job, _: Outline.of(job, fake))
         plan = predict.predict_plan(the_job, "f1")
         tasks = list(plan.tasks)
         random.Random(shuffle).shuffle(tasks)
