@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -203,7 +203,7 @@ def run(
 ) -> None:
     """Run every stage, from ingest to the report; take up where an earlier run stopped."""
     if dry_run:
-        _plan(config, cluster, workdir, sets, fresh=fresh)
+        _plan(config, (cluster,), workdir, sets, fresh=fresh)
         return
     more: dict[str, Any] = {"insecure": insecure, "log_json": log_json, "performance": performance_report}
     _stages(STAGES, config, cluster, workdir, sets, strict, fresh, **more)
@@ -225,19 +225,25 @@ def status(
 @app.command()
 def plan(
     config: Config,
-    cluster: ClusterOption = None,
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cluster",
+            help="Profile of the place; repeatable, to compare places. (default: this machine's cores)",
+        ),
+    ] = None,
     workdir: Workdir = None,
     sets: Set = None,
     json: PlanJson = None,
     calibrate: Calibrate = None,
 ) -> None:
     """Say what a run will do and need: tiles, bytes, memory, disk, time; refuse what cannot work."""
-    _plan(config, cluster, workdir, sets, json, calibrate)
+    _plan(config, cluster or (None,), workdir, sets, json, calibrate)
 
 
 def _plan(
     config: Path,
-    cluster: str | None,
+    clusters: Sequence[str | None],
     workdir: str | None,
     sets: list[str] | None,
     json: Path | None = None,
@@ -245,19 +251,23 @@ def _plan(
     *,
     fresh: bool = False,
 ) -> None:
-    from smdown.planning.console import plan_tables, write_json
+    from smdown.planning.console import places_table, plan_tables, write_json
     from smdown.project import open_project
     from smdown.runtime import load_profile
 
     project = open_project(config, workdir=workdir, overrides=sets or ())
     project.fresh = fresh
-    found = project.plan(load_profile(cluster), calibrate=calibrate)
+    found = project.plans([load_profile(cluster) for cluster in clusters], calibrate=calibrate)
+    names = [Path(cluster).stem if cluster else "this machine" for cluster in clusters]
     console = Console()
-    for table in plan_tables(project, found):
+    for table in plan_tables(project, found[0]):
         console.print(table)
+    if len(found) > 1:
+        console.print(places_table(names, found))
     if json is not None:
-        write_json(found, json)
-    found.check()
+        write_json(found, json, names)
+    if all(plan.problems for plan in found):
+        found[0].check()
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,10 +33,31 @@ def plan_tables(project: Project, plan: RunPlan) -> list[RenderableType]:
     return [_grids(project), _stages(plan), _lines(plan)]
 
 
-def write_json(plan: RunPlan, path: Path) -> None:
-    """Write a plan as JSON."""
+def places_table(names: Sequence[str], plans: Sequence[RunPlan]) -> RenderableType:
+    """Return the same run at several places, a line each: workers, memory of a task and whether it is enough, time."""
+    table = _table("place", "kind", "workers", "threads", "memory", "enough", "time")
+    for name, plan in zip(names, plans, strict=True):
+        place = plan.capacity
+        have = "?" if place.thread_bytes is None else size(place.thread_bytes)
+        enough = "?" if place.thread_bytes is None else "yes" if place.thread_bytes >= plan.task_bytes else "no"
+        marks = {_MARKS.get(stage.basis, "") for stage in plan.stages if stage.new}
+        table.add_row(
+            name, place.kind, str(place.workers), str(place.threads), have, enough, max(marks) + duration(plan.seconds)
+        )
+    needed = size(max(plan.task_bytes for plan in plans)) or "nothing"
+    return Group(Text(f"The same run elsewhere: memory is that of a task, which needs {needed}", style="italic"), table)
+
+
+def write_json(plans: Sequence[RunPlan], path: Path, names: Sequence[str] = ()) -> None:
+    """Write a plan as JSON; of several places the first one's, and what differs under ``places``."""
+    found = plans[0].as_json()
+    if len(plans) > 1:
+        found["places"] = {
+            name: plan.as_json()["place"] | {"seconds": plan.seconds, "problems": list(plan.problems)}
+            for name, plan in zip(names, plans, strict=True)
+        }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(plan.as_json(), indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def _grids(project: Project) -> RenderableType:
@@ -78,11 +100,12 @@ def _lines(plan: RunPlan) -> Group:
     memory = "memory not known" if place.thread_bytes is None else f"{size(place.thread_bytes)} of memory a task"
     workers = "this process" if place.kind == "serial" else _count(place.workers, "worker")
     free = "free space not known" if plan.disk_free is None else f"{size(plan.disk_free)} free"
+    where = " on this machine" if plan.elsewhere else ""
     bases = dict.fromkeys(stage.basis for stage in plan.stages if stage.new)
     meaning = "; ".join(_MEANING[basis] for basis in bases) or "nothing to do"
     lines = [
         Text.assemble(("place", "bold"), f"   {workers}, {_count(place.threads, 'thread')} each, {memory}"),
-        Text.assemble(("disk", "bold"), f"    {size(plan.disk_needed) or '0 B'} needed, {free} at {plan.workdir}"),
+        Text.assemble(("disk", "bold"), f"    {size(plan.disk_needed) or '0 B'} needed, {free} at {plan.workdir}{where}"),
         Text.assemble(("time", "bold"), f"    {duration(plan.seconds)}: {meaning}"),
     ]
     lines += [Text(f"        {_speed(stage)}") for stage in plan.stages if stage.stage == "predict" and stage.new]

@@ -78,6 +78,8 @@ class RunPlan:
         Things that the user should know about the figures.
     refusals : tuple of str
         Why a run would be refused for other reasons than memory and disk.
+    elsewhere : bool
+        Whether the place is not this machine: its disk is not the one that is seen from here, and refuses nothing.
     """
 
     name: str
@@ -87,6 +89,12 @@ class RunPlan:
     disk_free: int | None = None
     notes: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
+    elsewhere: bool = False
+
+    @property
+    def task_bytes(self) -> int:
+        """Memory that the largest task of the stages that will run may need."""
+        return max((stage.task_bytes for stage in self.stages if stage.new), default=0)
 
     @property
     def disk_needed(self) -> int:
@@ -112,7 +120,7 @@ class RunPlan:
     def _disk_problem(self) -> str | None:
         """Say that the disk is too small, by what is known for sure: guesses refuse nothing."""
         needed = sum(stage.write_bytes or 0 for stage in self.stages if not stage.assumed)
-        if self.disk_free is None or needed <= self.disk_free:
+        if self.elsewhere or self.disk_free is None or needed <= self.disk_free:
             return None
         largest = max((s for s in self.stages if not s.assumed), key=lambda s: s.write_bytes or 0)
         most = (largest.write_bytes or 0) / GIB

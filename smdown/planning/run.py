@@ -45,13 +45,35 @@ def make_plan(project: Project, profile: Profile, *, calibrate: bool | None = No
     profile : Profile
         Where.
     calibrate : bool, optional
-        Whether some tiles are computed for their time, into a temporary store; by default where inputs and bundle are
-        there and no earlier run has measured it.
+        See :func:`make_plans`.
 
     Returns
     -------
     RunPlan
         Not checked yet; see :meth:`RunPlan.check`.
+    """
+    return make_plans(project, (profile,), calibrate=calibrate)[0]
+
+
+def make_plans(
+    project: Project, profiles: Sequence[Profile], *, calibrate: bool | None = None
+) -> tuple[RunPlan, ...]:
+    """Say what the same run will need at several places.
+
+    Parameters
+    ----------
+    project : Project
+        What is to be run.
+    profiles : sequence of Profile
+        Where. What is calibrated is measured at the first one; times of the others follow from it by their threads.
+    calibrate : bool, optional
+        Whether some tiles are computed for their time, into a temporary store; by default where inputs and bundle are
+        there and no earlier run has measured it.
+
+    Returns
+    -------
+    tuple of RunPlan
+        One a place.
     """
     sources = find_sources(project)
     valid = _coarse(project, sources)
@@ -69,16 +91,20 @@ def make_plan(project: Project, profile: Profile, *, calibrate: bool | None = No
     if calibrate is not False and valid is not None and valid.any():
         ready = trained or (calibrate is True and exists(project.url("models", project.config.name, "bundle.json")))
         wanted = to_calibrate(planned, ready, set() if calibrate else set(found), sources)
-        found |= calibrated(project, profile, valid, wanted)
+        found |= calibrated(project, profiles[0], valid, wanted)
     stored = {stage: rate.stored for stage, rate in found.items() if rate.stored}
-    capacity, unknown = _capacity(profile)
     if stored:
         planned = _rows(replace(facts, stored=stored), ALL, trained)
-    timed = tuple(_timed(row, found.get(row.stage) or _reference(project, row.stage), capacity) for row in planned)
-    return RunPlan(
-        project.config.name, project.workdir, capacity, timed, disk_free(project.workdir), (*notes, *unknown),
-        state.refusals,
-    )  # fmt: skip
+    known = [(row, found.get(row.stage) or _reference(project, row.stage)) for row in planned]
+
+    def at(profile: Profile) -> RunPlan:
+        capacity, unknown = _capacity(profile)
+        return RunPlan(
+            project.config.name, project.workdir, capacity, tuple(_timed(row, rate, capacity) for row, rate in known),
+            disk_free(project.workdir), (*notes, *unknown), state.refusals, _is_elsewhere(capacity_of(profile)),
+        )  # fmt: skip
+
+    return tuple(at(profile) for profile in profiles)
 
 
 def preflight(project: Project, stages: Sequence[str], client: Client | None) -> None:
@@ -190,6 +216,11 @@ def disk_free(workdir: str) -> int | None:
 def _first_existing(path: Path) -> Path:
     path = path.absolute()
     return path if path.exists() else _first_existing(path.parent)
+
+
+def _is_elsewhere(capacity: Capacity) -> bool:
+    """Whether a place is sure to be another machine; a scheduler that runs already may be here."""
+    return not capacity.kind.startswith(("serial", "local", "existing"))
 
 
 def _capacity(profile: Profile) -> tuple[Capacity, tuple[str, ...]]:

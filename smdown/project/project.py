@@ -224,6 +224,10 @@ class Project(Exports):
         """
         return planning.make_plan(self, profile or Profile(), calibrate=calibrate)
 
+    def plans(self, profiles: Sequence[Profile], *, calibrate: bool | None = None) -> tuple[planning.RunPlan, ...]:
+        """Say the same of several places; what is calibrated is measured at the first."""
+        return planning.make_plans(self, profiles, calibrate=calibrate)
+
     @property
     def trained(self) -> bool:
         """Whether the bundle is of the present configuration and input."""
