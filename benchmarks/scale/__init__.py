@@ -1,0 +1,1 @@
+"""Plans of continents: made for real, run by tasks that sleep."""
