@@ -56,7 +56,7 @@ class Devices:
             if self.num_nodes > 1:
                 raise ConfigError(
                     f"got training.num_nodes {self.num_nodes}, but this is one process; start it on every machine by "
-                    "torchrun or srun, as cluster/train_slurm.sbatch does"
+                    "torchrun or srun, as cluster/slurm/train.sbatch does"
                 )
         else:
             devices = group.local_size
