@@ -1,4 +1,4 @@
-"""A tile that sleeps: it holds memory, takes its time and commits its receipt as a real one does, and computes nothing."""
+"""A tile that sleeps: it holds memory, takes its time and commits its receipt, and computes nothing."""
 
 from __future__ import annotations
 
