@@ -29,7 +29,7 @@ from smdown.inference import mosaic
 from smdown.plan import Plan
 from smdown.runtime import Profile, execute, open_client
 from smdown.runtime.attempt import peak_bytes
-from smdown.runtime.profile import LocalCluster
+from smdown.runtime.clusters import LocalCluster
 
 Row = dict[str, Any]
 MEMORY_BYTES = 20 * 2**30
