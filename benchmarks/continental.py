@@ -27,7 +27,7 @@ from benchmarks.scale.watch import Watch, resident_bytes
 from smdown.cubes import open_cube
 from smdown.inference import mosaic
 from smdown.plan import Plan
-from smdown.runtime import Profile, execute, open_client
+from smdown.runtime import Profile, Progress, execute, open_client
 from smdown.runtime.attempt import peak_bytes
 from smdown.runtime.clusters import LocalCluster
 
@@ -86,8 +86,8 @@ def _idle_cpu() -> float:
 
 def _submitted(plan: Plan, client: Client, size: Size, held: int) -> Row:
     """Run tiles that do nothing: what is left is the way there and back."""
-    cpu, watch = time.process_time(), Watch()
-    outcome = execute(sleeping(plan, size.empty, 0.0, held), client, watch)
+    cpu = time.process_time()
+    outcome = execute(sleeping(plan, size.empty, 0.0, held), client, Progress())
     spent = time.process_time() - cpu
     count = len(outcome.receipts)
     return {
@@ -99,7 +99,7 @@ def _submitted(plan: Plan, client: Client, size: Size, held: int) -> Row:
 def _slept(plan: Plan, client: Client, size: Size, watch: Watch, idle: float) -> Row:
     """Run tiles that sleep."""
     before, cpu = resident_bytes(), time.process_time()
-    outcome = execute(plan, client, watch)
+    outcome = execute(plan, client, Progress(watch))
     spent = time.process_time() - cpu
     if outcome.failed:
         raise RuntimeError(next(iter(outcome.failed.values())))

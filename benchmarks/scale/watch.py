@@ -3,59 +3,48 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from smdown.plan import Receipt
-from smdown.runtime.progress import Bar, Progress
+from smdown.runtime.outcome import Status
+from smdown.runtime.tally import Tally
+from smdown.runtime.watcher import Watcher
 
 _EVERY = 20
 
 
-class Watch(Progress):
-    """Notes time, resident memory and processor time of this process every few tiles."""
+class Watch(Watcher):
+    """Notes when each tile was done and, every few of them, resident memory and processor time of this process."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
         self.samples: list[tuple[float, float, float]] = []
         self._start = self._cpu = 0.0
 
-    @contextmanager
-    def stage(self, name: str, total: int, done: int = 0) -> Iterator[Bar]:
-        """See :class:`Progress`."""
-        del name, total, done
+    def began(self, tally: Tally) -> None:
+        """See :class:`Watcher`."""
+        del tally
         self._start, self._cpu = time.perf_counter(), time.process_time()
         self._sample(0.0)
-        yield _Bar(self)
-        self._sample(time.perf_counter() - self._start)
 
-    def say(self, text: str) -> None:
-        """See :class:`Progress`."""
-
-    def landed(self) -> None:
-        """Note that a tile is done."""
+    def advanced(self, tally: Tally, receipt: Receipt | None) -> None:
+        """See :class:`Watcher`."""
+        del tally, receipt
         self.times.append(time.perf_counter() - self._start)
         if len(self.times) % _EVERY == 0:
             self._sample(self.times[-1])
 
-    def _sample(self, when: float) -> None:
-        self.samples.append((when, resident_bytes() / 1e6, time.process_time() - self._cpu))
-
-
-class _Bar(Bar):
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
-
-    def advance(self, receipt: Receipt) -> None:
-        del receipt
-        self._watch.landed()
-
-    def fail(self, key: str, reason: str) -> None:
+    def failed(self, tally: Tally, key: str, reason: str) -> None:
+        """See :class:`Watcher`."""
         raise RuntimeError(f"{key}: {reason}")
 
-    def update(self, done: int, total: int, text: str = "") -> None:
-        del done, total, text
+    def ended(self, tally: Tally, status: Status) -> None:
+        """See :class:`Watcher`."""
+        del tally, status
+        self._sample(time.perf_counter() - self._start)
+
+    def _sample(self, when: float) -> None:
+        self.samples.append((when, resident_bytes() / 1e6, time.process_time() - self._cpu))
 
 
 def resident_bytes() -> int:

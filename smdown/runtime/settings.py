@@ -40,6 +40,8 @@ def dask_config(profile: Profile) -> dict[str, Any]:
         "distributed.nanny.pre-spawn-environ": environment(profile),
         "distributed.scheduler.worker-saturation": float(max(1, threads)),
         "distributed.scheduler.allowed-failures": 0,  # what was lost with a worker is sent again from here
+        # The scheduler keeps the last messages to each worker for developers, whole tasks, a thousand by default.
+        "distributed.admin.low-level-log-length": 10,
         # Of a scheduler started by SSH Dask learns the address from its log.
         "logging": {"distributed": "info" if profile.cluster.kind == "ssh" else "critical"},
         **(tls_config(profile.tls) if profile.tls is not None else {}),
