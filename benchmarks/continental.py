@@ -29,7 +29,7 @@ from smdown.inference import mosaic
 from smdown.plan import Plan
 from smdown.runtime import Profile, execute, open_client
 from smdown.runtime.attempt import peak_bytes
-from smdown.runtime.profile import LocalCluster
+from smdown.runtime.clusters import LocalCluster
 
 Row = dict[str, Any]
 MEMORY_BYTES = 20 * 2**30
@@ -120,7 +120,7 @@ def _slept(plan: Plan, client: Client, size: Size, watch: Watch, idle: float) ->
 
 
 def resumed(workdir: Path) -> Row:
-    """Finish the continent as its tasks would, then take up its plan in a fresh process, where nothing is left to do."""
+    """Finish the continent as its tasks would, then take up its plan in a fresh process: nothing is left to do."""
     plan = tile_plan(project_of(workdir, "conus"))
     cube = None
     for task in plan.tasks:
@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, print, and write the record and the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", type=Path, required=True, help="folder for cubes, which are removed at the end")
-    parser.add_argument("--quick", action="store_true", help="few tiles on four workers; good for trying, not for quoting")
+    parser.add_argument("--quick", action="store_true", help="few tiles on four workers, to try it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the record to")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw a PNG")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""A tile that sleeps: it holds memory, takes its time and commits its receipt as a real one does, and computes nothing."""
+"""A tile that sleeps: it holds memory, takes its time and commits its receipt, and computes nothing."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ class Sleeping(Sequence[SleepingTask]):
 
 def sleeping(plan: Plan, count: int, seconds: float, held_bytes: int) -> Plan:
     """Return a plan of the first tiles, whose tasks sleep."""
-    return replace(plan, tasks=Sleeping(plan.tasks, count, seconds, held_bytes), run=run_sleeping, task_bytes=held_bytes)
+    return replace(
+        plan, tasks=Sleeping(plan.tasks, count, seconds, held_bytes), run=run_sleeping, task_bytes=held_bytes
+    )
 
 
 def run_sleeping(task: SleepingTask) -> Receipt:

@@ -39,7 +39,7 @@ def project_of(workdir: Path, name: str) -> Project:
 
 
 def tile_plan(project: Project) -> Plan:
-    """Create the mosaic or take up what is there, and return its plan: all but opening the networks, which do not exist."""
+    """Create the mosaic or take up what is there, and return its plan, without networks, which do not exist."""
     job = project.predict_job
     cube = create_cube(job.mosaic_url, mosaic_spec(job, "benchmark", {}, _THRESHOLD), resume=True)
     written = cube.written()

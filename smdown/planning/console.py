@@ -105,7 +105,9 @@ def _lines(plan: RunPlan) -> Group:
     meaning = "; ".join(_MEANING[basis] for basis in bases) or "nothing to do"
     lines = [
         Text.assemble(("place", "bold"), f"   {workers}, {_count(place.threads, 'thread')} each, {memory}"),
-        Text.assemble(("disk", "bold"), f"    {size(plan.disk_needed) or '0 B'} needed, {free} at {plan.workdir}{where}"),
+        Text.assemble(
+            ("disk", "bold"), f"    {size(plan.disk_needed) or '0 B'} needed, {free} at {plan.workdir}{where}"
+        ),
         Text.assemble(("time", "bold"), f"    {duration(plan.seconds)}: {meaning}"),
     ]
     lines += [Text(f"        {_speed(stage)}") for stage in plan.stages if stage.stage == "predict" and stage.new]

@@ -55,9 +55,7 @@ def make_plan(project: Project, profile: Profile, *, calibrate: bool | None = No
     return make_plans(project, (profile,), calibrate=calibrate)[0]
 
 
-def make_plans(
-    project: Project, profiles: Sequence[Profile], *, calibrate: bool | None = None
-) -> tuple[RunPlan, ...]:
+def make_plans(project: Project, profiles: Sequence[Profile], *, calibrate: bool | None = None) -> tuple[RunPlan, ...]:
     """Say what the same run will need at several places.
 
     Parameters
