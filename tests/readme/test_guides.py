@@ -26,9 +26,15 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def demonstration(tmp_path_factory) -> Path:
-    """A folder with a finished run in ``demo``, as `make demo` leaves it, only smaller."""
+    """A folder with a finished run in ``demo``, as `make demo` leaves it, only smaller and of one network."""
     folder = tmp_path_factory.mktemp("guide")
     project = write_project(folder / "demo" / "project.yaml", make_inputs(folder / "demo" / "inputs"))
+    small = yaml.safe_load(project.read_text())
+    small["training"]["networks"] = {"dnn": {}}
+    small["training"]["resolutions"] = [1000, 100]
+    small["features"]["resolutions"] = [1000, 100, 30]
+    small["evaluation"]["baselines"] = False
+    project.write_text(yaml.safe_dump(small))
     code, _, errors = smdown("run", project, "--cluster", "serial", "--workdir", folder / "demo")
     assert code == 0, errors
     return folder
