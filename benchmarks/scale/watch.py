@@ -36,6 +36,7 @@ class Watch(Watcher):
 
     def failed(self, tally: Tally, key: str, reason: str) -> None:
         """See :class:`Watcher`."""
+        del tally
         raise RuntimeError(f"{key}: {reason}")
 
     def ended(self, tally: Tally, status: Status) -> None:

@@ -149,7 +149,7 @@ def test_reasons_are_given_for_what_is_not_run():
     ("", "sbatch cluster/slurm/nothing.sbatch configs/demo.yaml\n", "there is no cluster/slurm/nothing"),
     ("sh", "curl https://example.org\n", "no rule for 'curl'"),
     ("sh", "ls \\\n", "goes on"),
-    ("yaml", "trainig: {epochs: 4}\n", "part of nothing"),
+    ("yaml", "trainings: {epochs: 4}\n", "part of nothing"),
     ("yaml", "- {name: a, kind: source, source: nowhere, variable: b}\n", "no sources"),
     ("python", "import smdown\nsmdown.open_projekt\n", "open_projekt"),
 ])  # fmt: skip
