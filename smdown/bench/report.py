@@ -22,6 +22,13 @@ def bench_table(rows: Sequence[Row], facts: dict[str, Any]) -> Table:
     table = Table(
         title=f"{place['kind']}: {place['workers']} workers, {place['threads']} threads each", title_justify="left"
     )
+    handed = facts.get("submission")
+    if handed:
+        table.caption = (
+            f"{handed['tasks']} tasks are handed over in {1e3 * handed['submitted_s']:.0f} ms, and done, there and back, in "
+            f"{handed['done_s']:.2f} s"
+        )
+        table.caption_justify = "left"
     for name, side in (
         ("stage", "left"), ("workers", "right"), ("rate", "right"), ("strong", "right"), ("weak", "right"),
         ("bound by", "left"),

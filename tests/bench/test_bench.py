@@ -35,12 +35,14 @@ def test_efficiency_is_the_rate_of_each_worker_beside_that_of_the_fewest():
 
 def test_the_bottleneck_is_what_takes_most_of_the_time():
     assert row(1, 8.0, compute=0.3, read=0.5, scheduler=0.2).bound == "read"
-    facts = {"place": {"kind": "local", "workers": 2, "threads": 1}}
+    handed = {"tasks": 500, "submitted_s": 0.0036, "done_s": 1.5}
+    facts = {"place": {"kind": "local", "workers": 2, "threads": 1}, "submission": handed}
     console = Console(width=80, record=True)
     console.print(bench_table([row(1, 8.0, write=0.9, compute=0.1), row(2, 5.0, scheduler=0.6)], facts))
     text = console.export_text()
     assert "writing (90 %)" in text
     assert "the scheduler (60 %)" in text
+    assert "500 tasks are handed over in 4 ms" in text
     assert "80 %" in text, "two workers take 5 s where 4 would be ideal"
 
 
