@@ -25,8 +25,8 @@ def bench_table(rows: Sequence[Row], facts: dict[str, Any]) -> Table:
     handed = facts.get("submission")
     if handed:
         table.caption = (
-            f"{handed['tasks']} tasks are handed over in {1e3 * handed['submitted_s']:.0f} ms, and done, there and back, in "
-            f"{handed['done_s']:.2f} s"
+            f"{handed['tasks']} tasks are handed over in {1e3 * handed['submitted_s']:.0f} ms, and done, "
+            f"there and back, in {handed['done_s']:.2f} s"
         )
         table.caption_justify = "left"
     for name, side in (
