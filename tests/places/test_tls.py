@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+import dask
 import pytest
 from distributed import Client
 from distributed.security import Security
@@ -131,14 +132,13 @@ def test_only_a_certificate_of_the_same_authority_opens(address, tls, tmp_path):
     other = make_certificates(tmp_path / "other", 2)
     with pytest.raises(ResourceError, match="got no answer from the scheduler"):
         _quickly(joined(address, other))
+    assert dask.config.get("scheduler", None) is None, "and arrays are computed as before"
     for security in (None, Security(tls_ca_file=str(tls / "ca.pem"), require_encryption=True)):
         with pytest.raises((OSError, TimeoutError, TypeError, ValueError)):
-            Client(address, security=security, timeout="3s")
+            Client(address, security=security, timeout="3s", set_as_default=False)
 
 
 def _quickly(profile):
-    import dask
-
     with dask.config.set({"distributed.comm.timeouts.connect": "3s"}), open_client(profile):
         pass
 
