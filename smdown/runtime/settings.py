@@ -36,7 +36,7 @@ def dask_config(profile: Profile) -> dict[str, Any]:
     return {
         **WORKER,
         RETRIES: profile.retries,
-        "scheduler": None,  # a client that cannot connect leaves its own name here, which then is put right with the rest
+        "scheduler": None,  # a client that cannot connect leaves its own here; with the rest it is put right
         THREAD_BYTES: memory // threads if isinstance(memory, int) else None,
         "distributed.nanny.pre-spawn-environ": environment(profile),
         "distributed.scheduler.worker-saturation": float(max(1, threads)),
