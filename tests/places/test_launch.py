@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sysconfig
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.places.batch import stand_ins
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
 JOBS = sorted([*CLUSTER.glob("slurm/*"), *CLUSTER.glob("pbs/*")])
+SHELLCHECK = Path(sysconfig.get_path("scripts")) / "shellcheck"  # found whether or not the environment is activated
 SLURM, PBS = CLUSTER / "slurm" / "predict.sbatch", CLUSTER / "pbs" / "predict.pbs"
 
 
@@ -40,7 +42,7 @@ def job(script, *args, environment):
 @pytest.mark.parametrize("path", [*JOBS, CLUSTER / "allocation.sh"], ids=lambda p: p.name)
 def test_scripts_are_sound(path):
     assert subprocess.run(["bash", "-n", path], check=False).returncode == 0
-    found = subprocess.run(["shellcheck", "-x", path], cwd=ROOT, capture_output=True, text=True, check=False)
+    found = subprocess.run([SHELLCHECK, "-x", path], cwd=ROOT, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout
     if path in JOBS:
         assert "\nset -euo pipefail\n" in path.read_text()
