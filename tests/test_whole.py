@@ -116,7 +116,7 @@ def test_killed_client_resumes_to_the_same_bytes(done, tmp_path):
     shutil.rmtree(again / "members.zarr")
     command = [sys.executable, "-m", "smdown.cli", "predict", str(project), "--cluster", "serial"]
     client = subprocess.Popen([*command, "--workdir", str(again)], stderr=subprocess.DEVNULL)
-    receipt, shard = (again / "mosaic.zarr" / name for name in ("receipts/c/0/0", "sm_surface/c/0/0/0"))
+    receipt, shard = (again / "mosaic.zarr" / name for name in ("receipts/c/0/0/0", "sm_surface/c/0/0/0"))
     deadline = time.monotonic() + 120
     while not receipt.exists() and client.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
