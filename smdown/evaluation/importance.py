@@ -193,18 +193,35 @@ class _Judge:
 
 
 def exchanged(samples: list[Sample], channels: Channels) -> list[Sample]:
-    """Return the samples with some channels taken from the sample half the list away: another cell, another day."""
+    """Return the samples with some channels taken from another sample: of another cell, and of another day.
+
+    Where there is one cell only, another day of the same cell is turned by half a turn.
+    """
     if not channels.fine and not channels.sequence:
         return samples
+    shift = _shift(samples)
+    return [_with(s, samples[(i + shift) % len(samples)], channels) for i, s in enumerate(samples)]
+
+
+def _shift(samples: Sequence[Sample]) -> int:
+    """Return how far down the list donors stand: most of them in another cell, then on another day, then far away."""
     count = len(samples)
-    return [_with(s, samples[(i + max(1, count // 2)) % count], channels) for i, s in enumerate(samples)]
+
+    def worth(shift: int) -> tuple[int, int, int]:
+        pairs = [(s, samples[(i + shift) % count]) for i, s in enumerate(samples)]
+        cells, days = (sum(a != b for a, b in which) for which in (
+            [(s.cell, d.cell) for s, d in pairs], [(s.day, d.day) for s, d in pairs]
+        ))  # fmt: skip
+        return cells, days, -abs(2 * shift - count)
+
+    return max(range(1, count), key=worth, default=0)
 
 
 def _with(sample: Sample, donor: Sample, channels: Channels) -> Sample:
     fine, sequence = sample.fine, sample.sequence
     if channels.fine:
-        fine = fine.copy()
-        fine[list(channels.fine)] = donor.fine[list(channels.fine)]
+        fine, turn = fine.copy(), -1 if donor.cell == sample.cell else 1
+        fine[list(channels.fine)] = donor.fine[list(channels.fine), ::turn, ::turn]
     if channels.sequence and sequence is not None and donor.sequence is not None:
         sequence = sequence.copy()
         sequence[:, list(channels.sequence)] = donor.sequence[:, list(channels.sequence)]

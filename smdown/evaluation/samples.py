@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Field = npt.NDArray[np.float32]
 Cell = tuple[int, int]
 
+LEAST_CELLS = 4
+"""Cells that drivers are exchanged between, where the region has them: what never changes tells nothing in one cell."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -78,13 +81,18 @@ class Sampler:
     predictor: Predictor
 
     def draw(self, ratio: int, count: int, seed: int) -> list[Sample]:
-        """Return up to `count` samples at a ratio, in the order of their cells; the same for the same seed."""
+        """Return up to `count` samples at a ratio, in the order of their cells; the same for the same seed.
+
+        Half of unseen cells, half of cells with unseen stations; where these are few, of all other cells too.
+        """
         rng = np.random.default_rng(seed)
         stations = self._stations()
         unseen = [c for c in self.card.splits.validation_cells if self.context.cells.contains(_window(c))]
         watched = sorted({self._cell_of(s) for s in stations[1]})
-        every = [(y, x) for y in range(*_ends(self.context.cells)[0]) for x in range(*_ends(self.context.cells)[1])]
-        pools = [pool for pool in (unseen, watched) if pool] or [every]
+        pools = [pool for pool in (unseen, watched) if pool]
+        if len({*unseen, *watched}) < LEAST_CELLS:
+            rows, columns = _ends(self.context.cells)
+            pools.append([(y, x) for y in range(*rows) for x in range(*columns)])
         found: dict[tuple[Cell, str], Sample] = {}
         for attempt in range(6 * count):
             pool = pools[attempt % len(pools)]

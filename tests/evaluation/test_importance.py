@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smdown.evaluation import sensitivity
 from smdown.evaluation.drivers.channels import Channels, default_groups, driver_channels, group_channels
@@ -65,22 +67,29 @@ class FakePredictor:
         return Prediction(mean, np.ones_like(mean), self.members, ("a", "b"))
 
 
-@pytest.fixture
-def result(monkeypatch, tmp_path):
+ALL = ((300, 900), (301, 903), (303, 902), (302, 901))
+
+
+def judged(patch, folder, loader, unseen=ALL, cells=CELLS, resolutions=(1000, 100)):
     layers = [Layer("a", "smap", "a"), Layer("b", "smap", "b")]
     weights = {name: {"one": 0.5, "two": 0.5} for name in "ab"}
     card = SimpleNamespace(
         sequence=SimpleNamespace(ratio=9), layers=layers, weights=weights, variance_scale={"a": 1.0, "b": 1.0},
-        splits=SimpleNamespace(validation_cells=((300, 900), (301, 903), (303, 902), (302, 901))),
+        splits=SimpleNamespace(validation_cells=unseen),
     )  # fmt: skip
     bundle = SimpleNamespace(card=card)
-    monkeypatch.setattr("smdown.training.Bundle", SimpleNamespace(load=lambda url: bundle))
-    monkeypatch.setattr("smdown.training.Predictor", FakePredictor)
-    monkeypatch.setattr("smdown.features.get_loader", lambda _spec: FakeLoader())
+    patch.setattr("smdown.training.Bundle", SimpleNamespace(load=lambda url: bundle))
+    patch.setattr("smdown.training.Predictor", FakePredictor)
+    patch.setattr("smdown.features.get_loader", lambda _spec: loader)
     days = tuple(str(d) for d in np.arange("2020-04-01", "2020-05-01", dtype="datetime64[D]"))
-    context = SimpleNamespace(spec=spec(), lattice=EASE2_M09, cells=CELLS, layers=layers, days=days)
-    job = SimpleNamespace(out_url=str(tmp_path), stations_url=None, held_out=None)
-    found = sensitivity(job, context, "bundle", resolutions=(1000, 100), methods=(), samples=12, pixels=100_000)
+    context = SimpleNamespace(spec=spec(), lattice=EASE2_M09, cells=cells, layers=layers, days=days)
+    job = SimpleNamespace(out_url=str(folder), stations_url=None, held_out=None)
+    return sensitivity(job, context, "bundle", resolutions=resolutions, methods=(), samples=12, pixels=100_000)
+
+
+@pytest.fixture
+def result(monkeypatch, tmp_path):
+    found = judged(monkeypatch, tmp_path, FakeLoader())
     return found, json.loads((tmp_path / "sensitivity.json").read_text())
 
 
@@ -133,3 +142,30 @@ def test_exchange_takes_another_samples_channels_and_leaves_the_rest():
         assert sample.fine[:, 0, 0].tolist() == [i, donor, i]
         assert sample.sequence[:, :, 0, 0].tolist() == [[donor, i]] * 2
     assert samples[0].fine[1, 0, 0] == 0
+
+
+class Lasting(FakeLoader):
+    """Drivers that never change, as soil and terrain."""
+
+    def load(self, grid, window, day):
+        return super().load(grid, window, np.datetime64("2020-04-01"))
+
+
+@pytest.mark.parametrize("cells", [CELLS, Window(300, 301, 900, 901)], ids=["16 cells", "one cell"])
+def test_what_never_changes_counts_though_a_single_cell_was_kept_from_training(monkeypatch, tmp_path, cells):
+    found = judged(monkeypatch, tmp_path, Lasting(), unseen=((300, 900),), cells=cells, resolutions=(1000,))
+    drivers = found["layers"]["a"]["1000"]["ensemble"]["drivers"]
+    assert drivers["slope"]["pattern"] == pytest.approx(3 * math.sqrt(2), rel=0.2)
+    assert drivers["slope"]["pattern"] > drivers["sand"]["pattern"] > drivers["elevation"]["pattern"] == 0
+    assert found["samples"] == {"1000": 12}
+
+
+@given(st.lists(st.integers(1, 8), min_size=2, max_size=6))
+def test_donors_are_of_other_cells_wherever_no_cell_has_more_than_half(counts):
+    cells = [n for n, count in enumerate(counts) for _ in range(count)]
+    samples = [
+        Sample(Window(n, n + 1, 0, 1), Window(n, n + 1, 0, 1), str(i), np.full((1, 1, 1), n), None, np.zeros(1), [])
+        for i, n in enumerate(cells)
+    ]
+    same = sum(int(s.fine[0, 0, 0]) == n for s, n in zip(exchanged(samples, Channels((0,), ())), cells, strict=True))
+    assert same <= max(0, 2 * max(counts) - len(cells))
