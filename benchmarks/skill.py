@@ -98,12 +98,12 @@ def make_inputs(folder: Path, region: Region, seed: int) -> Path:
     return inputs
 
 
-def write_finer(truth: Path, out: Path, seed: int) -> None:
+def write_finer(truth: Path, out: Path, seed: int, per_cell: int = FINER) -> None:
     """Write a product of some 900 m: means of the truth with noise, on every other of its days, beginning late."""
     rng = np.random.default_rng(seed)
     with xr.open_zarr(truth, consolidated=False) as data:
         names = [str(name) for name in data.data_vars if data[name].dims == ("time", "y", "x")]
-        step = 300 // FINER
+        step = 300 // per_cell
         some = data[names].isel(time=slice(1, None, 2)).coarsen(y=step, x=step).mean().load()
     for name in names:
         noisy = some[name] + FINER_NOISE * rng.standard_normal(some[name].shape)

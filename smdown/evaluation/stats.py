@@ -75,15 +75,15 @@ class Moments:
     def metrics(self) -> dict[str, float]:
         """Return ``n, r, bias, rmse, ubrmse`` (bias = estimate - reference; divisor n); NaN where undefined.
 
-        Definitions as in pytesmo and QA4SM: ``rmse^2 = bias^2 + ubrmse^2``.
+        Definitions as in pytesmo and QA4SM: ``rmse^2 = bias^2 + ubrmse^2``; of a single pair there is no ubRMSE.
         """
         if self.n == 0:
             return {"n": 0, "r": math.nan, "bias": math.nan, "rmse": math.nan, "ubrmse": math.nan}
         bias = self.mean_x - self.mean_y
         variance = max(self.m2_d, 0.0) / self.n
         r = correlation(self.m2_x, self.m2_y, self.m2_xy, self.n * max(abs(self.mean_x), abs(self.mean_y)) ** 2)
-        rmse = math.sqrt(bias * bias + variance)
-        return {"n": self.n, "r": r, "bias": bias, "rmse": rmse, "ubrmse": math.sqrt(variance)}
+        rmse, ubrmse = math.sqrt(bias * bias + variance), math.sqrt(variance) if self.n > 1 else math.nan
+        return {"n": self.n, "r": r, "bias": bias, "rmse": rmse, "ubrmse": ubrmse}
 
 
 def correlation(xx: float, yy: float, xy: float, scale: float = 0.0) -> float:

@@ -23,6 +23,7 @@ from smdown.evaluation.metrics.effective import lag_one, size_of
 from smdown.evaluation.metrics.groups import drawn_counts, shares
 from smdown.evaluation.metrics.intervals import rank_influence
 from smdown.evaluation.metrics.pairs import Pairs
+from smdown.evaluation.stats import Moments
 
 
 def series(rng, count=5, days=400, gaps=0.2):
@@ -95,6 +96,15 @@ def test_nothing_is_made_of_nothing():
     assert np.isnan(found["r"]).all()
     assert np.isnan(found["slope"]).all()
     assert found["rmse"][2] == 0
+
+
+def test_a_single_pair_has_an_error_but_none_without_its_mean():
+    alone, one = np.full((1, 30), np.nan), Moments.of([0.3], [0.2]).metrics()
+    alone[0, 3] = 0.2
+    for found in ({k: v[0] for k, v in pair_metrics(alone + 0.1, alone).items()}, one):
+        assert found["rmse"] == pytest.approx(0.1)
+        assert found["bias"] == pytest.approx(0.1)
+        assert np.isnan(found["ubrmse"])
 
 
 # -- effective size ----------------------------------------------------------------------------------------------------

@@ -96,8 +96,8 @@ def pair_metrics(x: npt.ArrayLike, y: npt.ArrayLike) -> dict[str, Array]:
     dict of ndarray
         ``(series,)`` each, NaN where undefined. With d = x - y: ``bias = mean(d)``, ``rmse = sqrt(mean(d^2))``,
         ``ubrmse = sqrt(mean((d - bias)^2))`` (divisor n; Entekhabi et al. 2010), so that
-        ``rmse^2 = bias^2 + ubrmse^2``; ``slope`` is that of the estimate's regression on the reference,
-        ``cov(x, y) / var(y)``. Bias, RMSE and ubRMSE are in the units of the data.
+        ``rmse^2 = bias^2 + ubrmse^2``, and none of a single pair; ``slope`` is that of the estimate's regression on
+        the reference, ``cov(x, y) / var(y)``. Bias, RMSE and ubRMSE are in the units of the data.
     """
     return metrics_of(Pairs.of(x, y))
 
@@ -114,6 +114,6 @@ def metrics_of(pairs: Pairs) -> dict[str, Array]:
         "rho": pairs.ranks().correlation(),
         "bias": pairs.bias,
         "rmse": np.sqrt(pairs.bias**2 + ubmsd),
-        "ubrmse": np.sqrt(ubmsd),
+        "ubrmse": np.where(pairs.n > 1, np.sqrt(ubmsd), np.nan),
         "slope": slope,
     }

@@ -75,4 +75,5 @@ def measures(table: F64) -> dict[str, F64]:
         floor = 1e-24 * n * np.maximum(np.abs(mean_x), np.abs(mean_y)) ** 2
         varies = (np.minimum(xx, yy) > floor) & (xx * yy > 0)
         r = np.where(varies, np.clip(xy / np.sqrt(xx * yy), -1, 1), math.nan)
-    return {"bias": bias, "rmse": np.sqrt(bias**2 + variance), "ubrmse": np.sqrt(variance), "r": r}
+    ubrmse = np.where(n > 1, np.sqrt(variance), math.nan)
+    return {"bias": bias, "rmse": np.sqrt(bias**2 + variance), "ubrmse": ubrmse, "r": r}
