@@ -196,7 +196,7 @@ def _dots(record: Record, layer: LayerInput) -> list[dict[str, Any]]:
             "left": x,
             "top": y,
             "held_out": bool(row["held_out"]),
-            "text": f"{row['station']}: {row['n']} pairs, RMSE {words.figures(row['ensemble_rmse'])}, "
+            "text": f"{row['station']}: {words.counted(row['n'], 'pair')}, RMSE {words.figures(row['ensemble_rmse'])}, "
             f"bias {words.figures(row['ensemble_bias'])}",
         }
         for x, y, (_, row) in zip(left, top, rows.iterrows(), strict=True)

@@ -67,9 +67,9 @@ def _member_table(reference: str, members: Mapping[str, Mapping[str, float]], la
     ]
     first = next(iter(members.values()), {})
     stations = first.get("stations", math.nan)
-    pairs = f"{words.count(stations)} stations, " if math.isfinite(stations) else ""
-    unit = "pairs" if pairs else "pixels"
-    caption = f"{words.name_of(reference)} ({pairs}{words.count(first.get('n', math.nan))} {unit})"
+    pairs = f"{words.counted(stations, 'station')}, " if math.isfinite(stations) else ""
+    matched = words.counted(first.get("n", math.nan), "pair" if pairs else "pixel")
+    caption = f"{words.name_of(reference)} ({pairs}{matched})"
     marked = {"rmse", "ubrmse", "bias", "crps"}
     units = words.pretty_units(layer.units)
     return MemberTable(reference, caption, [f"{h} [{units}]" if m in marked else h for m, h, _ in columns], rows)

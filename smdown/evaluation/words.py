@@ -79,6 +79,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}".replace(",", "\N{THIN SPACE}") if math.isfinite(value) else DASH
 
 
+def counted(value: float, what: str) -> str:
+    """Return a number of things, the thing in the singular where there is one."""
+    return f"{count(value)} {what}" if value == 1 else f"{count(value)} {what}s"
+
+
 def amount(value: float, units: str, digits: int = 3) -> str:
     """Return a number with its units, kept on one line."""
     return f"{figures(value, digits)} {units}".rstrip().replace(" ", "\N{NO-BREAK SPACE}")
@@ -130,7 +135,9 @@ def key_numbers(record: Record, layer: LayerInput) -> list[KeyNumber]:
             out.append(KeyNumber(percent(covered), "of the truth inside the 90 % interval", "90 % would be exact"))
     mass = record.consistency(layer.name)
     if mass.get("cells_checked", 0) > 0:
-        note = f"{count(mass['cells_checked'])} cell values checked, {count(mass['cells_flagged'])} could not be met"
+        note = (
+            f"{counted(mass['cells_checked'], 'cell value')} checked, {count(mass['cells_flagged'])} could not be met"
+        )
         label = "largest departure of a cell's mean from the coarse value"
         out.append(KeyNumber(figures(mass["max_abs_difference"], 2), label, note, units))
     return out
@@ -169,7 +176,7 @@ def _truth_findings(members: dict[str, dict[str, float]], units: str) -> list[st
     over_cubic = 1 - ensemble["rmse"] / cubic if cubic > 0 else math.nan
     out = [
         (
-            f"Against the fine truth ({count(ensemble['n'])} pixels) the map's error is "
+            f"Against the fine truth ({counted(ensemble['n'], 'pixel')}) the map's error is "
             f"{amount(ensemble['rmse'], units)}: {_change(ensemble['rmse_gain'])} than that of the coarse value, "
             f"{_change(over_cubic)} than that of its cubic interpolation."
         )
@@ -211,13 +218,11 @@ def _station_findings(members: dict[str, dict[str, float]], units: str) -> list[
         return []
     ensemble = members["ensemble"]
     base = members.get("coarse_nearest", {}).get("r", math.nan)
-    return [
-        (
-            f"At {count(ensemble['stations'])} stations that training never saw ({count(ensemble['n'])} pairs) the "
-            f"error is {amount(ensemble['rmse'], units)}, {_change(ensemble['rmse_gain'])} than that of the coarse "
-            f"value; correlation {figures(ensemble['r'], 2)} against {figures(base, 2)}."
-        )
-    ]
+    where = f"{counted(ensemble['stations'], 'station')} that training never saw ({counted(ensemble['n'], 'pair')})"
+    r = ensemble["r"]
+    known = f"; correlation {figures(r, 2)} against {figures(base, 2)}" if math.isfinite(r) else ""
+    error = f"{amount(ensemble['rmse'], units)}, {_change(ensemble['rmse_gain'])} than that of the coarse value"
+    return [f"At {where} the error is {error}{known}."]
 
 
 def _consistency_findings(mass: dict[str, float], units: str) -> list[str]:
@@ -226,11 +231,11 @@ def _consistency_findings(mass: dict[str, float], units: str) -> list[str]:
     flagged = mass["cells_flagged"]
     out = (
         f"The mean over every coarse cell keeps the coarse value to within "
-        f"{amount(mass['max_abs_difference'], units, 2)} ({count(mass['cells_checked'])} cell values"
+        f"{amount(mass['max_abs_difference'], units, 2)} ({counted(mass['cells_checked'], 'cell value')}"
         + (f"; {count(flagged)} could not be met and are flagged)" if flagged else ")")
     )
     outside = mass["pixels_outside_bounds"]
-    bounds = "no pixel leaves its physical bounds" if not outside else f"{count(outside)} pixels leave their bounds"
+    bounds = "no pixel leaves its physical bounds" if not outside else f"pixels outside their bounds: {count(outside)}"
     tile, cell = mass.get("tile_edge_ratio", math.nan), mass.get("cell_border_ratio", math.nan)
     steps = ""
     if math.isfinite(tile) and cell > 0:

@@ -1,9 +1,11 @@
 """The report stands on its own, shows what there is, and does without what is not."""
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from smdown.cubes import open_cube
 from smdown.evaluation import evaluate_plan, summarise, write_report
 from smdown.evaluation.pictures import Scale, block_means, decimation, nice, overview
-from smdown.evaluation.words import figures, fixed, percent, pretty_units
+from smdown.evaluation.words import counted, figures, findings, fixed, percent, pretty_units
 
 VOID = {"meta", "link", "img", "input", "br", "hr", "rect", "path", "use", "image", "stop", "line", "circle"}
 
@@ -155,6 +157,16 @@ def test_a_worse_ensemble_is_said_to_be_worse(project):
     words = page_of(project).words
     assert "CNN) beats the ensemble by 25" in words
     assert "more than that of the coarse value" in words
+
+
+def test_a_single_matchup_is_said_as_one():
+    base = {"n": 1, "stations": 1, "rmse": 0.05, "rmse_gain": 0.3, "r": math.nan}
+    found = {"stations": {"ensemble": base, "coarse_nearest": base}}
+    record = SimpleNamespace(members=lambda _layer, kind: found.get(kind, {}), consistency=lambda _layer: {})
+    (said,) = findings(record, SimpleNamespace(name="sm", units="m3 m-3"))
+    assert said.startswith("At 1 station that training never saw (1 pair) the error is")
+    assert "correlation" not in said
+    assert counted(1234, "pair") == "1\N{THIN SPACE}234 pairs"
 
 
 @pytest.mark.parametrize("factor", [1, 3, 7, 30])

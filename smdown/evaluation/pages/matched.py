@@ -37,7 +37,7 @@ def station_tables(record: Record, layer: LayerInput) -> list[Table]:
 
 def _rows(name: str, group: Mapping[str, Any]) -> list[tuple[str, bool, list[str]]]:
     members = group.get("members", {})
-    where = f"{name or 'All'} ({words.count(number(group.get('stations')))} stations): "
+    where = f"{name or 'All'} ({words.counted(number(group.get('stations')), 'station')}): "
     rows = []
     for member in (m for m in SHOWN if m in members):
         cells = [_with_interval(members[member].get(metric, {})) for metric in METRICS]

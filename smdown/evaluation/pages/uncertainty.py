@@ -87,8 +87,8 @@ def _coverage(layer: LayerInput, reference: str, members: Mapping[str, Any], nom
         cells += [words.figures(number(found.get("spread_skill")), 2), words.figures(number(found.get("crps")))]
         rows.append((words.name_of(member), member == "ensemble", cells))
     total = number(next(iter(members.values())).get("n"))
-    unit = "pixels" if reference == "truth" else "pairs"
-    return Table(f"{words.name_of(reference)} ({words.count(total)} {unit})", headings, rows)
+    what = words.counted(total, "pixel" if reference == "truth" else "pair")
+    return Table(f"{words.name_of(reference)} ({what})", headings, rows)
 
 
 PIT = (
