@@ -1,15 +1,17 @@
 """Do the methods of the sensitivity analysis find what made the truth? On a synthetic region, with a driver of noise.
 
 ``python -m benchmarks.drivers --workdir DIR [--seeds 0 1 2] [--quick] [--json FILE]``. A whole project with four
-drivers of the pixel: sand, clay and hollows, from which the region's own water balance makes most of the pattern, and
-a field of noise in patches of some hundred metres, from which it makes nothing. Labels are a product of 90 m, so that
-there is enough to learn from; the recurrent network sees the rain too. Inputs are kept, runs taken up.
+drivers of the pixel: sand and clay, from which the region's own water balance takes all properties of the soil, and
+hollows, where water gathers, make most of the pattern; a field of noise in patches of some hundred metres makes
+nothing of it. Labels are a product of 90 m, so that there is enough to learn from; the recurrent network sees the
+rain too. Inputs are kept, runs taken up.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from smdown.twin.fields import Component, gaussian_field
 
 CELLS, DAYS, TRUTH_EVERY, PER_CELL = (4, 4), 60, 2, 100
 DRIVERS = ("sand", "clay", "tpi_500m", "noise")
-MAIN, NOISE = "sand", "noise"
+TEXTURE, NOISE = ("sand", "clay"), "noise"
 PATCHES = (Component(350.0, 1.0),)
 TRAINING = {"epochs": 40, "pixels_per_epoch": 100_000, "resolutions": [1000, 100, 50]}
 QUICK = {"epochs": 12, "max_days": 12}
@@ -40,7 +42,8 @@ def make_inputs(folder: Path, seed: int) -> Path:
     if (folder / "noise.tif").exists():
         return inputs
     with rasterio.open(inputs / "soil" / "sand.tif") as sand:
-        profile, spacing = sand.profile, tuple(abs(s) for s in (sand.transform.e, sand.transform.a))
+        profile, metres = sand.profile, 2 * math.pi * 6371e3 / 360 * abs(sand.transform.e)  # a file in degrees
+        spacing = (metres, metres * math.cos(math.radians(sand.lnglat()[1])))
     drawn = gaussian_field(np.random.default_rng(seed), (profile["height"], profile["width"]), spacing, PATCHES)
     with rasterio.open(folder / "noise.tif", "w", **profile | {"dtype": "float32", "nodata": -9999.0}) as out:
         out.write(drawn, 1)
@@ -70,14 +73,14 @@ def write_project(folder: Path, inputs: Path, seed: int, changes: dict[str, Any]
 
 
 def rows_of(found: dict[str, Any], seed: int) -> list[dict[str, Any]]:
-    """Return, by layer, resolution, method and member, the drivers' importance as shares of the main one's."""
+    """Return, by layer, resolution, method and member, the drivers' importance as shares of that of sand."""
     rows = []
     for layer, resolutions in found["layers"].items():
         for resolution, members in resolutions.items():
             for member, entry in members.items():
                 for method in found["methods"]:
                     values = importance(entry, method)
-                    shares = {name: round(values[name] / values[MAIN], 5) for name in DRIVERS}
+                    shares = {name: round(values[name] / values[TEXTURE[0]], 5) for name in DRIVERS}
                     row = {"job": f"seed {seed}, {layer} at {resolution} m", "method": f"{method}, {member}"}
                     rows.append(row | {"order": sorted(DRIVERS, key=lambda name: -shares[name]), "shares": shares})
     return rows
@@ -92,15 +95,15 @@ def importance(entry: dict[str, Any], method: str) -> dict[str, float]:
 
 
 def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Say how often the main driver comes first and the noise last, and what share of the main one the noise has."""
-    first = 100 * float(np.mean([row["order"][0] == MAIN for row in rows]))
-    last = 100 * float(np.mean([row["order"][-1] == NOISE for row in rows]))
+    """Say how often texture comes first and the noise last, and what share of texture's importance the noise has."""
     several = f"share of {len(rows)} rankings (regions, layers, resolutions, methods, networks)"
+    first = 100 * float(np.mean([row["order"][0] in TEXTURE for row in rows]))
+    last = 100 * float(np.mean([row["order"][-1] == NOISE for row in rows]))
     noise = max(row["shares"][NOISE] for row in rows)
     return [
-        record.claim(f"{MAIN} first, {several}", first, "%", ">=", 100),
+        record.claim(f"sand or clay first, {several}", first, "%", ">=", 100),
         record.claim(f"noise last, {several}", last, "%", ">=", 100),
-        record.claim(f"noise, largest share of {MAIN}'s importance", noise, "", "<=", 0.1),
+        record.claim("noise, largest share of sand's importance", noise, "", "<=", 0.1),
     ]
 
 

@@ -21,6 +21,8 @@ _MARKS = "=:@"
 """Of which one stands in whatever the patterns below find."""
 _SECRET_KEY = re.compile(r"(?:secret|token|password|passwd|passphrase|credentials?|_key)$", re.IGNORECASE)
 _USER_INFO = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^\s/@'\"]*:[^\s'\"]*|[^\s/@'\"]+)@", re.IGNORECASE)
+_BARE_USER_INFO = re.compile(r"(?<![\w/:@])[^\s/:@'\"]+:(?!//)[^\s'\"]+@(?=[\w\[])")
+"""The same of an address whose protocol was taken off."""
 _QUERY = re.compile(
     r"([?&;][^=&\s'\"]*(?:sig|signature|token|key|keyid|key-id|key_id|secret|password|passwd|credential|auth|policy)s?=)"
     r"[^&#\s'\"]+",
@@ -84,7 +86,7 @@ def _redact(text: str, secrets: list[str]) -> str:
         text = text.replace(value, HIDDEN)
     if not any(mark in text for mark in _MARKS):
         return text
-    text = _USER_INFO.sub(rf"\1{HIDDEN}@", text)
+    text = _BARE_USER_INFO.sub(f"{HIDDEN}@", _USER_INFO.sub(rf"\1{HIDDEN}@", text))
     for pattern in (_QUERY, _NAMED, _QUOTED, _HEADER):
         text = pattern.sub(rf"\1{HIDDEN}", text)
     return text

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from collections.abc import Iterator, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -37,13 +39,64 @@ def expand_variables(value: Any, where: str) -> Any:
 
 def describe(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the first mistake in one line, with the legal names where one is unknown."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    errors = error.errors()
+    places = [tuple(_named(model, e["loc"])) for e in errors]
+    first, place = errors[0], places[0]
     if first["type"] == "extra_forbidden":
-        return f"got an unknown key {where!r}; legal ones here are {', '.join(_legal(model, first['loc'][:-1]))}"
-    more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-    got = "" if first["type"] == "missing" else f", got {str(first['input'])[:80]!r}"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}{got}{more}"
+        legal = ", ".join(_legal(model, first["loc"][:-1]))
+        return f"got an unknown key {_dotted(place)!r}; legal ones here are {legal}"
+    inside = [p for p in places if p[: len(place)] == place]
+    place = max(inside, key=len)  # of several forms that a value may have, the one that was begun
+    own = [e for e, p in zip(errors, places, strict=True) if p == place]
+    reasons = ", or: ".join(dict.fromkeys(_reason(e) for e in own))
+    unknown = all(e["type"] == "missing" or "tag" in e["type"] for e in own)
+    given = "" if unknown else f", got {str(own[0]['input'])[:80]!r}"
+    left = len(set(places)) - len(set(inside))
+    return f"{_dotted(place)}: {reasons}{given}{f' (and {left} more)' if left else ''}"
+
+
+def _reason(error: Any) -> str:
+    context = error.get("ctx", {})
+    if error["type"] == "union_tag_invalid":
+        return f"got the {context['discriminator'][1:-1]} '{context['tag']}'; it is one of {context['expected_tags']}"
+    if error["type"] == "union_tag_not_found":
+        return f"got no {context['discriminator'][1:-1]}, which says what this is"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _dotted(place: Sequence[int | str]) -> str:
+    return ".".join(map(str, place))
+
+
+def _named(annotation: Any, path: tuple[int | str, ...]) -> Iterator[int | str]:
+    """Yield the parts of a place that stand in the file, without those that say which of several forms was tried."""
+    if not path:
+        return
+    part, rest = path[0], path[1:]
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield part
+        field = annotation.model_fields.get(str(part))
+        yield from _named(field.annotation if field else None, rest)
+    elif origin is Annotated:
+        yield from _named(inner[0], path)
+    elif origin in (Union, UnionType):
+        forms = [form for form in inner if form is not NoneType]
+        if len(forms) == 1:
+            yield from _named(forms[0], path)
+        else:
+            yield from _named(next((f for f in forms if _is_form(f, str(part))), None), rest)
+    elif inner:  # a map or a list
+        yield part
+        yield from _named(inner[-1] if origin is dict else inner[0], rest)
+    else:
+        yield from path
+
+
+def _is_form(annotation: Any, label: str) -> bool:
+    """Whether pydantic means this form of a value by the label."""
+    models = _models_in(annotation)
+    return any(label == getattr(m.model_fields.get("kind"), "default", None) or m.__name__ in label for m in models)
 
 
 def _legal(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -19,6 +19,7 @@ SECRETS = st.text(string.ascii_letters + string.digits + "/+=-_~.", min_size=8, 
         "https://user:{}@host.example/path?x=1",
         "https://{}@host.example/path",
         "got tcp://me:{}@10.0.0.1:8786, which does not answer",
+        "invalid address 'me:{}@10.0.0.1:8786'; maybe it needs brackets",
         "https://bucket/key?X-Amz-Credential=a%2Fb&X-Amz-Signature={}&x=2",
         "https://account.blob/x.tif?se=2026&sig={}",
         "https://api/x?access_token={}",
@@ -66,6 +67,7 @@ def test_quoted_values_are_hidden_too():
         "its worker died 3 times, most likely it needs more memory than a worker has of 1.00 GiB",
         "found character that cannot start any token",
         "someone@example.org",
+        "wrote s3://bucket/a@2x.tif, seen by someone@example.org: https://example.org:8443/a",
     ],
 )
 def test_what_is_no_secret_stays(text):

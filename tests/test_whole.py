@@ -285,6 +285,7 @@ def test_export_opens_in_gdal(done, tmp_path):
     project, work = done
     code, _, err = smdown("export", project, "--workdir", work, "--out", tmp_path / "map.tif", "--crs", "EPSG:32614")
     assert code == 0, err
+    assert "export: 1/1 in" in err
     with rasterio.open(tmp_path / "map.tif") as file:
         assert file.crs.to_epsg() == 32614
         assert file.overviews(1)

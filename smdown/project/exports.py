@@ -81,7 +81,10 @@ class Exports:
             count = max(len(layers), 1) * max(len(days), 1)
             raise ConfigError(f"got {out} for {count} maps; name a folder for several")
         chosen = (*layers, self.layers[0].name)[0], (*days, self.config.mapped_days[-1])[0]
-        return str(exporting.export_cog(self.mosaic_url, *chosen, out, **grid))
+        tell(Path(out).name, 0, 1)
+        written = str(exporting.export_cog(self.mosaic_url, *chosen, out, **grid))
+        tell("", 1, 1)
+        return written
 
     def export_pyramid(
         self,

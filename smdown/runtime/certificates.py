@@ -36,7 +36,7 @@ def make_certificates(folder: Path, days: int = 365) -> Path:
     Raises
     ------
     ConfigError
-        If the folder holds certificates, or what makes them is not installed.
+        If the folder holds certificates or cannot be written, or what makes them is not installed.
     """
     try:
         import cryptography  # noqa: F401
@@ -45,10 +45,13 @@ def make_certificates(folder: Path, days: int = 365) -> Path:
     home = folder.expanduser().absolute()
     if any((home / name).exists() for name in (AUTHORITY, CERTIFICATE, KEY)):
         raise ConfigError(f"got --out {folder}, which holds certificates; name a new folder, or remove them")
-    home.mkdir(parents=True, exist_ok=True)
-    home.chmod(0o700)
-    for name, content in _made(days).items():
-        _write_private(home / name, content)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o700)
+        for name, content in _made(days).items():
+            _write_private(home / name, content)
+    except OSError as error:
+        raise ConfigError(f"got --out {folder}, which cannot be written ({error}); name another folder") from error
     return home
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import dask
-from distributed import Client
+from distributed import Client, Security
+from distributed.comm import connect
 
 from smdown.errors import ResourceError
 from smdown.plan import Plan
@@ -20,6 +23,9 @@ from smdown.runtime.profile import Profile
 from smdown.runtime.security import check_encrypted, check_started, is_loopback
 from smdown.runtime.settings import RETRIES, dask_config
 from smdown.runtime.ssh import open_ssh
+
+PATIENCE_S = 20
+"""Seconds that a scheduler is given to answer."""
 
 
 @contextmanager
@@ -92,11 +98,31 @@ def dashboard_link(profile: Profile, client: Client | None) -> str | None:
 
 def _connect(address: str) -> Client:
     try:
-        return Client(address, timeout="20s")
+        with ThreadPoolExecutor(1) as apart:  # a notebook has a loop of its own in this thread
+            apart.submit(asyncio.run, _greet(address)).result()
+        return Client(address, timeout=PATIENCE_S)
     except (OSError, TimeoutError, ValueError) as error:
+        why = str(error) or f"silent for {PATIENCE_S} s"
         raise ResourceError(
-            f"got no answer from the scheduler at {address} ({error}); start it, or correct the address in the profile"
+            f"got no answer from the scheduler at {address} ({why}); start it, or correct the address in the "
+            "profile (port 8786 unless told otherwise; the dashboard has another)"
         ) from error
+    except (MemoryError, EOFError, TypeError, AttributeError, LookupError) as error:  # another protocol, taken for ours
+        raise ResourceError(
+            f"got an answer from {address} that is no Dask scheduler's ({type(error).__name__}); name the address that "
+            f"the scheduler says when it starts (port 8786 unless told otherwise; that of its dashboard is another)"
+        ) from error
+
+
+async def _greet(address: str) -> None:
+    """Ask for the scheduler's name: what takes a connection and says nothing would hold a client for ever."""
+    async with asyncio.timeout(PATIENCE_S):
+        comm = await connect(address, timeout=PATIENCE_S, **Security().get_connection_args("client"))
+        try:
+            await comm.write({"op": "identity", "reply": True, "n_workers": 0})
+            await comm.read()
+        finally:
+            comm.abort()
 
 
 def current_retries() -> int:

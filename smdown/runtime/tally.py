@@ -116,7 +116,9 @@ def facts(tally: Tally, over: Status | None = None) -> list[str]:
 
 
 def rate_text(mpx_s: float) -> str:
-    """Return a rate with three figures or so."""
+    """Return a rate with three figures or so; what took no time has any rate, in few letters."""
+    if mpx_s >= 1e6:
+        return f"{mpx_s:.1e} Mpx/s"
     return f"{mpx_s:.0f} Mpx/s" if mpx_s >= 100 else f"{mpx_s:.2f} Mpx/s"
 
 

@@ -52,6 +52,8 @@ def test_certificates_are_for_their_owner_alone(tls):
     )
     with pytest.raises(ConfigError, match="which holds certificates; name a new folder"):
         make_certificates(tls)
+    with pytest.raises(ConfigError, match=r"cannot be written \(.*\); name another folder"):
+        make_certificates(tls / "key.pem" / "in a file")
 
 
 def test_certificates_that_are_missing_broken_or_over_are_named(tls, tmp_path, monkeypatch):

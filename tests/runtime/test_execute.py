@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -211,15 +212,35 @@ def test_a_running_scheduler_can_be_joined(cluster, tmp_path):
         assert len(execute(plan_of((task,)), joined, QUIET).receipts) == 1
 
 
-@pytest.mark.parametrize("reason", [OSError("refused"), TimeoutError("late"), ValueError("unknown protocol 'ftp'")])
-def test_an_unreachable_scheduler_is_one_line(monkeypatch, reason):
-    def client(*_, **__):
+NOWHERE = Profile(cluster=ExistingCluster(address="tcp://127.0.0.1:9"))
+
+
+def failing(reason):
+    async def connect(*_, **__):
         raise reason
 
-    monkeypatch.setattr(clients, "Client", client)
-    profile = Profile(cluster=ExistingCluster(address="tcp://127.0.0.1:9"))
+    return connect
+
+
+@pytest.mark.parametrize("reason", [OSError("refused"), TimeoutError("late"), ValueError("unknown protocol 'ftp'")])
+def test_an_unreachable_scheduler_is_one_line(monkeypatch, reason):
+    monkeypatch.setattr(clients, "connect", failing(reason))
     with pytest.raises(ResourceError, match=r"no answer from the scheduler at tcp://127\.0\.0\.1:9 .*start it"):
-        clients.open_client(profile).__enter__()
+        clients.open_client(NOWHERE).__enter__()
+
+
+def test_an_answer_in_another_protocol_is_one_line(monkeypatch):
+    monkeypatch.setattr(clients, "connect", failing(MemoryError("3 EiB, as eight letters of a web page say")))
+    with pytest.raises(ResourceError, match=r"an answer from tcp://127\.0\.0\.1:9 that is no Dask scheduler's"):
+        clients.open_client(NOWHERE).__enter__()
+
+
+def test_what_takes_a_connection_and_is_silent_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(clients, "PATIENCE_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        profile = Profile(cluster=ExistingCluster(address=f"tcp://127.0.0.1:{server.getsockname()[1]}"))
+        with pytest.raises(ResourceError, match=r"got no answer .*\(silent for 1 s\); start it"):
+            clients.open_client(profile).__enter__()
 
 
 def test_serial_needs_no_cluster():
