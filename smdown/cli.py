@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 
 import smdown
-from smdown.errors import ConfigError, IncompleteError, SmdownError, is_disk_full
+from smdown.errors import ConfigError, IncompleteError, SmdownError, is_disk_full, store_problem
 from smdown.options import (
     Calibrate,
     ClusterOption,
@@ -465,10 +466,15 @@ def _status() -> int:
         return 1 if isinstance(error, IncompleteError) else 2
     except SystemExit as error:
         return int(error.code or 0)
-    except Exception as error:
-        if not is_disk_full(error):
-            raise
-        _complain(f"stopped: no space is left ({error}); free some, then run the same command again to go on")
+    except Exception as error:  # noqa: BLE001 - secrets may stand in what Python would print
+        if is_disk_full(error):
+            _complain(f"stopped: no space is left ({error}); free some, then run the same command again to go on")
+        elif problem := store_problem(error):
+            _complain(
+                f"stopped: {problem}; check address, rights and network, then run the same command again to go on"
+            )
+        else:
+            sys.stderr.write(redact("".join(traceback.format_exception(error))))
         return 1
     return 0
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from smdown.cubes.store import is_local, local_path
+from smdown.cubes.store import is_local, local_path, make_folder
 from smdown.errors import ConfigError
 from smdown.runtime import Progress
 from smdown.training.extras import baselines_available
@@ -50,6 +50,7 @@ def write_demo(workdir: Path, cells: tuple[int, int], days: int, seed: int, prog
     inputs = workdir / "inputs"
     wanted = {"cells": list(cells), "days": days, "seed": seed, "stations": STATIONS}
     _check_same(workdir, wanted)
+    make_folder(workdir)
     if not (inputs / "demo.json").exists():
         with progress.stage("twin", 1) as bar:
             make_twin(

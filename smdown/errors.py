@@ -43,3 +43,18 @@ def is_disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+_STORES = {"aiohttp", "adlfs", "azure", "botocore", "fsspec", "gcsfs", "google", "requests", "s3fs", "urllib3"}
+"""Packages whose errors are those of a store that cannot be reached or does not let one in."""
+
+
+def store_problem(error: BaseException | None) -> str | None:
+    """Return what a store elsewhere, or a folder without rights, has said; None of any other error."""
+    rights = {errno.EACCES, errno.EPERM, errno.EROFS}
+    while error is not None:
+        packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+        if packages & _STORES or (isinstance(error, OSError) and error.errno in rights):
+            return f"{type(error).__name__}: {error}"
+        error = error.__cause__ or error.__context__
+    return None

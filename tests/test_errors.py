@@ -1,5 +1,6 @@
 """What a user can get wrong: each is one clear line, exit status 2, and leaves nothing half-written."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 import rasterio
 import yaml
 
+from smdown import cli
+from smdown.errors import store_problem
 from tests.pipeline import make_inputs, smdown, write_project
 
 
@@ -155,3 +158,60 @@ def test_later_stage_before_the_earlier(inputs, tmp_path):
         assert code in {1, 2}, (stage, err)
         assert "Traceback" not in err
         assert "first" in err or "run" in err
+
+
+@pytest.mark.parametrize(
+    ("workdir", "said"),
+    [
+        ("s3://AKIAPLANTED:hidden-word@bucket/map", r"the workdir s3://***@bucket/map with a user, password or token"),
+        ("https://127.0.0.1:9/map?sig=hidden-word", "leave these to the environment or to fsspec's configuration"),
+        ("nowhere://bucket/map", "Protocol not known: nowhere); name a folder, or a URL of a kind that fsspec knows"),
+    ],
+)
+def test_a_workdir_with_a_secret_or_of_no_known_kind(inputs, tmp_path, workdir, said):
+    project = write_project(tmp_path / "project.yaml", inputs)
+    code, _, err = smdown("run", project, "--cluster", "serial", "--workdir", workdir)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert said in err
+    assert "hidden-word" not in err
+
+
+def test_a_store_that_does_not_answer_is_one_line(inputs, tmp_path):
+    project = write_project(tmp_path / "project.yaml", inputs)
+    code, _, err = smdown("run", project, "--cluster", "serial", "--workdir", "http://127.0.0.1:9/map")
+    assert code == 1
+    assert "Traceback" not in err
+    assert "127.0.0.1:9" in err
+    assert "check address, rights and network, then run the same command again" in err
+
+
+def test_whose_errors_are_a_stores():
+    refused = type("Refused", (Exception,), {"__module__": "botocore.exceptions"})
+    assert store_problem(refused("no such key")) == "Refused: no such key"
+    outer = RuntimeError("while writing")
+    outer.__cause__ = PermissionError(errno.EACCES, "Permission denied", "/data")
+    assert "Permission denied" in str(store_problem(outer))
+    assert store_problem(KeyError("ours")) is None
+    assert store_problem(FileNotFoundError(errno.ENOENT, "No such file")) is None
+
+
+def test_a_traceback_for_us_holds_no_secret(monkeypatch, capsys):
+    def broken():
+        raise KeyError("s3://AKIAPLANTED:hidden-word@bucket/map")
+
+    monkeypatch.setattr(cli, "app", broken)
+    assert cli._status() == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert "in broken" in err
+    assert "hidden-word" not in err
+
+
+def test_folders_that_cannot_be_made_are_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    for command in (("demo",), ("bench", "--cluster", "serial")):
+        code, _, err = smdown(*command, "--workdir", tmp_path / "file" / "in it")
+        assert code == 2
+        assert "which cannot be written" in err
+        assert err.count("\n") == 1

@@ -16,6 +16,7 @@ from smdown.bench.jobs import STAGES
 from smdown.bench.measure import Bench
 from smdown.bench.region import Size, make_project
 from smdown.bench.report import bench_plot, bench_table, write_record
+from smdown.cubes.store import make_folder
 from smdown.errors import ConfigError
 from smdown.runlog import versions
 from smdown.runtime import Profile, Progress, open_client, open_progress
@@ -72,7 +73,7 @@ def run_bench(
     if unknown := [name for name in chosen if name not in STAGES]:
         raise ConfigError(f"got --stage {unknown[0]}; legal ones are {', '.join(STAGES)}")
     folder = folder.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     start = time.perf_counter()
     with open_client(profile, insecure=insecure) as client:
         _wait(client, profile)

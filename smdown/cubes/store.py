@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import fsspec
 import zarr
 
+from smdown.errors import ConfigError, ResourceError
+
 _PARTIAL = ".partial"
 _AT_ONCE = 8
 _Item = TypeVar("_Item")
@@ -35,8 +37,27 @@ def join(base: str, *parts: str) -> str:
 
 def remote(url: str) -> tuple[Any, str]:
     """Return the file system and the path there; listings are never remembered, since other processes write too."""
-    fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    try:
+        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(
+            f"got {url} ({error}); name a folder, or a URL of a kind that fsspec knows and whose library is installed"
+        ) from error
     return fs, str(path)
+
+
+def make_folder(path: Path) -> None:
+    """Make a local folder, and those above it, where there is none.
+
+    Raises
+    ------
+    ResourceError
+        If that is not possible.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(f"got {path}, which cannot be written ({error}); check its rights") from error
 
 
 def exists(url: str) -> bool:

@@ -19,6 +19,7 @@ from smdown.project import jobs, origins, results
 from smdown.project.exports import Exports
 from smdown.project.owning import Ownership, owning
 from smdown.project.watching import raise_if_failed, say_notes
+from smdown.redact import redact
 from smdown.runlog import RunLog, watched
 from smdown.runtime import Outcome, Profile, Progress, StoppedError, execute, open_progress
 from smdown.runtime.attempt import peak_bytes
@@ -60,6 +61,16 @@ def open_project(path: str | Path, *, workdir: str | None = None, overrides: Ite
     return Project(config, workdir or config.name, source=str(path))
 
 
+def _without_secrets(url: str) -> str:
+    """Return a place as it is; every record of a run names it."""
+    if redact(url, {}) != url:
+        raise ConfigError(
+            f"got the workdir {redact(url, {})} with a user, password or token in it; leave these to the environment "
+            "or to fsspec's configuration, and name the place alone"
+        )
+    return url
+
+
 class Project(Exports):
     """One region, period and set of sources, and everything that is made of them.
 
@@ -68,14 +79,14 @@ class Project(Exports):
     config : ProjectConfig
         The project file.
     workdir : str
-        Folder or fsspec URL that receives every result.
+        Folder or fsspec URL, without credentials, that receives every result.
     source : str
         Where the configuration was read, for the record.
     """
 
     def __init__(self, config: ProjectConfig, workdir: str, *, source: str = "") -> None:
         self.config = config
-        self.workdir = str(workdir).rstrip("/")
+        self.workdir = _without_secrets(str(workdir).rstrip("/"))
         self.source = source
         self.ownership = Ownership(self.workdir)
         self.fresh = False
