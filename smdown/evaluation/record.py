@@ -16,7 +16,7 @@ import pandas as pd
 
 from smdown.cubes import Cube, exists, get, join, open_cube
 from smdown.cubes.store import names
-from smdown.errors import ConfigError, SmdownError
+from smdown.errors import ConfigError, InputError, SmdownError
 from smdown.evaluation.job import EvaluateJob, LayerInput, job_from_json
 
 FINDINGS = ("space", "calibration", "applicability", "triple_collocation", "station_summary")
@@ -142,7 +142,10 @@ def load_record(workdir: str | Path) -> Record:
 
 
 def _json(url: str) -> dict[str, Any]:
-    data = json.loads(get(url) or b"{}")
+    try:
+        data = json.loads(get(url) or b"{}")
+    except ValueError as error:
+        raise _damaged(url, error) from error
     return data if isinstance(data, dict) else {}
 
 
@@ -150,7 +153,14 @@ def _csv(url: str) -> pd.DataFrame:
     found = get(url)
     if found is None:
         return pd.DataFrame()
-    return pd.read_csv(io.BytesIO(found), dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
+    try:
+        return pd.read_csv(io.BytesIO(found), dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        raise _damaged(url, error) from error
+
+
+def _damaged(url: str, error: ValueError) -> InputError:
+    return InputError(f"got {url}, which is damaged ({error}); delete it and run the stage that wrote it again")
 
 
 def time_index(cube: Cube, day: str) -> int | None:

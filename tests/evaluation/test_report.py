@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from smdown.cubes import open_cube
-from smdown.errors import ConfigError
+from smdown.errors import ConfigError, InputError
 from smdown.evaluation import evaluate_plan, summarise, write_report
 from smdown.evaluation.pictures import Scale, block_means, decimation, nice, overview
 from smdown.evaluation.words import figures, fixed, percent, pretty_units
@@ -239,6 +239,19 @@ def test_units_may_hold_anything(project):
     text = Path(write_report(project.path)).read_text()
     assert "<x>" not in text
     assert "$\\frac$" in text
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "space.json", "matchups.csv", "stations.csv"])
+def test_a_damaged_file_is_named(project, name):
+    evaluated(project)
+    path = project.path / "evaluation" / name
+    path.write_bytes(b'{"a"' if name.endswith("json") else b"")
+    with pytest.raises(InputError, match=f"{name}, which is damaged"):
+        write_report(project.path)
+    partial = next((project.path / "evaluation" / "partials").rglob("*.json"))
+    partial.write_text(partial.read_text()[:100])
+    with pytest.raises(InputError, match=f"{partial.name}, which is damaged; delete it"):
+        summarise(project.job)
 
 
 def test_a_day_that_the_map_lacks_is_named(project):
