@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from markupsafe import escape
 from matplotlib import dates, ticker
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -38,6 +39,9 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _svg(figure: Figure, name: str, label: str) -> str:
     """Return the figure as SVG text with its own identifiers and an accessible name."""
+    for axes in figure.axes:
+        for title in (axes.xaxis.label, axes.yaxis.label):
+            title.set_parse_math(False)  # units may hold a dollar sign
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
@@ -47,7 +51,7 @@ def _svg(figure: Figure, name: str, label: str) -> str:
     text = re.sub(r'(<svg [^>]*?)width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg [^>]*?)height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"font: ([^;\"]*?)'[^;\"]*", r"font: \1sans-serif", text)
-    return text.replace("<svg", f'<svg role="img" aria-label="{label}" class="chart"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}" class="chart"', 1)
 
 
 def _legend(axes: Axes, **options: Any) -> None:

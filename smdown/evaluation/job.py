@@ -156,10 +156,14 @@ def _product(data: dict[str, Any]) -> ProductInput:
 
 
 def fingerprint(job: EvaluateJob) -> str:
-    """Return a short name for all that determines the partial results: the job and the state of its cubes."""
+    """Return a short name for all that determines the partial results: the job and the state of what it reads."""
+    from smdown.sources.table import sealed_fingerprint
+
     products = (product.url for product in (*job.references, *job.products))
-    urls = (job.mosaic_url, job.members_url, job.truth_url, job.baselines_url, *products)
-    state = [VERSION, job.as_json(), *(cube_state(url) for url in urls)]
+    coarse = (layer.coarse_url for layer in job.layers)
+    urls = (job.mosaic_url, job.members_url, job.truth_url, job.baselines_url, *products, *coarse)
+    seen = None if job.stations_url is None else sealed_fingerprint(job.stations_url)
+    state = [VERSION, job.as_json(), *(cube_state(url) for url in urls), seen]
     return f"{zlib.crc32(json.dumps(state, sort_keys=True).encode()):08x}"
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from smdown.cubes import get, join, put
 from smdown.cubes.store import names
+from smdown.errors import InputError
 from smdown.evaluation.consistency import Mass, Seams
 from smdown.evaluation.resampled import Blocks
 from smdown.evaluation.stats import Comparison
@@ -147,5 +148,10 @@ def read_all(folder: str) -> Partial:
     """Return the sum of all partial results, tile by tile in order: one in memory at a time."""
     out = Partial()
     for name in sorted(finished(folder)):
-        out.add(Partial.from_json(json.loads(read_text(join(folder, name)))))
+        url = join(folder, name)
+        try:
+            part = Partial.from_json(json.loads(read_text(url)))
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise InputError(f"got {url}, which is damaged; delete it and run the same command again") from error
+        out.add(part)
     return out

@@ -16,11 +16,12 @@ import pandas as pd
 
 from smdown.cubes import Cube, exists, get, join, open_cube
 from smdown.cubes.store import names
-from smdown.errors import SmdownError
+from smdown.errors import ConfigError, InputError, SmdownError
 from smdown.evaluation.job import EvaluateJob, LayerInput, job_from_json
 
 FINDINGS = ("space", "calibration", "applicability", "triple_collocation", "station_summary")
 """Files of the evaluation beside ``metrics.json`` and ``sensitivity.json``."""
+_TEXT = ("station", "network", "climate", "layer", "day", "cell")  # a station may be called 007, or NA
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ class Record:
         days = [str(d) for d in self.mosaic.times.astype("datetime64[D]")]
         if wanted in days:
             return wanted
+        if wanted is not None:
+            raise ConfigError(f"got the day {wanted}; the map has {len(days)}, {days[0]} to {days[-1]}; name one")
         by_day: dict[str, Any] = next(iter(self.metrics.get("by_day", {}).values()), {})
 
         def rank(i: int) -> tuple[bool, float, float]:
@@ -139,13 +142,25 @@ def load_record(workdir: str | Path) -> Record:
 
 
 def _json(url: str) -> dict[str, Any]:
-    data = json.loads(get(url) or b"{}")
+    try:
+        data = json.loads(get(url) or b"{}")
+    except ValueError as error:
+        raise _damaged(url, error) from error
     return data if isinstance(data, dict) else {}
 
 
 def _csv(url: str) -> pd.DataFrame:
     found = get(url)
-    return pd.DataFrame() if found is None else pd.read_csv(io.BytesIO(found))
+    if found is None:
+        return pd.DataFrame()
+    try:
+        return pd.read_csv(io.BytesIO(found), dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        raise _damaged(url, error) from error
+
+
+def _damaged(url: str, error: ValueError) -> InputError:
+    return InputError(f"got {url}, which is damaged ({error}); delete it and run the stage that wrote it again")
 
 
 def time_index(cube: Cube, day: str) -> int | None:

@@ -23,7 +23,7 @@ from smdown.evaluation.maps import MapSet, map_set, region_text
 from smdown.evaluation.pages.matched import collocation_tables, interval_note, station_tables
 from smdown.evaluation.pages.space import space_pages
 from smdown.evaluation.pages.uncertainty import Table, uncertainty_pages
-from smdown.evaluation.record import Record, load_record
+from smdown.evaluation.record import Record, load_record, number
 from smdown.evaluation.stations import in_grid_percent
 
 
@@ -196,8 +196,9 @@ def _dots(record: Record, layer: LayerInput) -> list[dict[str, Any]]:
             "left": x,
             "top": y,
             "held_out": bool(row["held_out"]),
-            "text": f"{row['station']}: {words.counted(row['n'], 'pair')}, RMSE {words.figures(row['ensemble_rmse'])}, "
-            f"bias {words.figures(row['ensemble_bias'])}",
+            "text": f"{row['station']}: {words.counted(row['n'], 'pair')}, "
+            f"RMSE {words.figures(number(row.get('ensemble_rmse')))}, "
+            f"bias {words.figures(number(row.get('ensemble_bias')))}",
         }
         for x, y, (_, row) in zip(left, top, rows.iterrows(), strict=True)
     ]

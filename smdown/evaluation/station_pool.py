@@ -14,6 +14,7 @@ from smdown.evaluation import metrics
 from smdown.evaluation.metrics.cells import within_groups
 from smdown.evaluation.metrics.groups import drawn_counts, statistic_interval
 from smdown.evaluation.station_summary import FIGURES, drawn_groups, gains, medians, network_means
+from smdown.evaluation.station_table import MIN_PAIRS
 from smdown.evaluation.stations import comparable, members_of
 from smdown.evaluation.stats import Z_90, Moments, gaussian_crps
 
@@ -36,6 +37,7 @@ def pooled_metrics(table: pd.DataFrame, figures: pd.DataFrame) -> dict[str, dict
         By member: ``n, stations, r, rho, bias, rmse, ubrmse, slope`` over all matchups with ``<figure>_ci``; skill
         inside cells (:func:`within_groups`); ``median_``, ``median_<figure>_ci``, ``iqr_`` and ``network_median_`` of
         every figure of stations; ``gain_`` over the coarse cell with ``_ci`` and ``_share``; ``crps``, ``coverage_90``.
+        Correlations and slope need `MIN_PAIRS`.
         Intervals are of 95 %, from drawing cells with all their stations and days (:func:`drawn_groups`).
     """
     rows = comparable(table)
@@ -68,6 +70,8 @@ def _over_all(rows: pd.DataFrame, member: str) -> dict[str, Any]:
     x, y = rows[member].to_numpy(dtype=np.float64), rows["observed"].to_numpy(dtype=np.float64)
     one = metrics.pair_metrics(x, y)
     found |= {"rho": float(one["rho"][0]), "slope": float(one["slope"][0])}
+    if len(rows) < MIN_PAIRS:
+        found |= dict.fromkeys(("r", "rho", "slope"), math.nan)
     offset, a, b = x.mean() - y.mean(), x - x.mean(), y - y.mean()
     codes, counts = drawn_counts(drawn_groups(rows))
     terms = (np.ones(len(a)), a, b, a * a, b * b, a * b)

@@ -53,6 +53,8 @@ def evaluate_plan(job: EvaluateJob) -> Plan:
     CubeError
         If the mosaic, the truth or the members are not there.
     """
+    for url in filter(None, (job.mosaic_url, job.truth_url, job.members_url)):
+        open_cube(url)
     folder = job.partials_url
     there = partials.finished(folder)
     tiles = list(job.grid.tiles(job.cells_per_tile))

@@ -17,7 +17,7 @@ from smdown.evaluation.matchups import Estimates, Field, matchups
 from smdown.evaluation.partials import Partial, partial_url, write_json
 from smdown.evaluation.reader import Reader, first_pixel
 from smdown.evaluation.space.cells import CellErrors
-from smdown.evaluation.space.tile import compare_products, tile_spectra
+from smdown.evaluation.space.tile import compare_products, skipped_spectra, tile_spectra
 from smdown.evaluation.stations import Station, in_window
 from smdown.evaluation.stats import cell_moments, compare_cells, squared_errors
 from smdown.grid import Tile, Window
@@ -104,7 +104,8 @@ def _evaluate(part: _Slice, flags: npt.NDArray[np.uint8] | None, stations: list[
     coarse = reader.coarse(layer, tile.cells.expand(baselines.MARGIN), part.day)
     inner = coarse[baselines.MARGIN : -baselines.MARGIN, baselines.MARGIN : -baselines.MARGIN]
     part.out.mass[layer.name, part.day] += mass_of(field, inner, flags, tile.ratio, part.limits)
-    if not np.isfinite(field).any():
+    if not np.isfinite(field).any() and not stations:  # a window of it would be skipped, a station may see beyond it
+        part.out.tallies.put("spectra", (layer.name, part.day, "ensemble"), skipped_spectra(tile, reader.job.grid))
         return
     origin = first_pixel(mosaic, reader.job.grid)
     part.out.seams[layer.name, part.day] += seams_of(wide, core, tile.ratio, mosaic.spec.shard, origin)

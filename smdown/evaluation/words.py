@@ -19,6 +19,8 @@ _RAISED = str.maketrans(
 )
 BASELINES = ("linear", "gradient_boosting", "coarse_nearest", "coarse_cubic")
 """What the map is held against, simpler models and the coarse product."""
+FOLLOWS = 0.1
+"""Least correlation inside coarse cells at which a map is said to follow the truth."""
 JOINED = ("ensemble", "mean")
 """Estimates made of all networks."""
 NAMES = {
@@ -159,13 +161,27 @@ def findings(record: Record, layer: LayerInput) -> list[str]:
     truth, stations = record.members(layer.name, "truth"), record.members(layer.name, "stations")
     out = _truth_findings(truth, pretty_units(layer.units))
     out += _station_findings(stations, pretty_units(layer.units))
-    if not truth and not stations:
-        out.append(
-            "No fine truth and no stations were given for this layer: how right the pattern inside the coarse cells "
-            "is remains unknown. What follows shows that the map agrees with the coarse product, and what it relies on."
-        )
+    if not out:
+        out.append(_unjudged(record, layer))
     out += _consistency_findings(record.consistency(layer.name), pretty_units(layer.units))
     return out
+
+
+def _unjudged(record: Record, layer: LayerInput) -> str:
+    """Return why nothing can be said of the map's errors, and what that leaves open."""
+    job, trained = record.job, record.members(layer.name, "stations_training").get("ensemble", {})
+    if not record.metrics:
+        why = "The map has not been evaluated yet"
+    elif trained.get("n", 0) > 0:
+        why = "No fine truth was given for this layer, and training saw all of its stations"
+    elif job is not None and (job.truth_url or job.stations_url):
+        why = "No fine truth and no station tells of this layer where and when the map has a value"
+    else:
+        why = "No fine truth and no stations were given for this layer"
+    return (
+        f"{why}: how right the pattern inside the coarse cells is remains unknown. What follows shows how far the map "
+        "agrees with the coarse product, and what it relies on."
+    )
 
 
 def _truth_findings(members: dict[str, dict[str, float]], units: str) -> list[str]:
@@ -184,9 +200,12 @@ def _truth_findings(members: dict[str, dict[str, float]], units: str) -> list[st
     if math.isfinite(within := ensemble.get("r_within_cell", math.nan)):
         ratio = ensemble["var_ratio_within"]
         out.append(
-            f"Inside the coarse cells, where the coarse product shows nothing, the map follows the truth with a "
-            f"correlation of {figures(within, 2)} and holds {percent(ratio)} of its variance"
-            + (": it is smoother than the ground." if ratio < 0.9 else ".")
+            "Inside the coarse cells, where the coarse product shows nothing, the map "
+            + ("follows" if within >= FOLLOWS else "does not follow")
+            + f" the truth: the correlation is {figures(within, 2)}, and it holds {percent(ratio)} of its variance"
+            + (": it is smoother than the ground." if ratio < 0.9 else "")
+            + (": it is rougher than the ground." if ratio > 1.1 else "")
+            + ("." if 0.9 <= ratio <= 1.1 else "")
         )
     return out + _best_member(members)
 
@@ -217,12 +236,13 @@ def _station_findings(members: dict[str, dict[str, float]], units: str) -> list[
     if "ensemble" not in members or members["ensemble"]["n"] == 0:
         return []
     ensemble = members["ensemble"]
-    base = members.get("coarse_nearest", {}).get("r", math.nan)
-    where = f"{counted(ensemble['stations'], 'station')} that training never saw ({counted(ensemble['n'], 'pair')})"
-    r = ensemble["r"]
-    known = f"; correlation {figures(r, 2)} against {figures(base, 2)}" if math.isfinite(r) else ""
-    error = f"{amount(ensemble['rmse'], units)}, {_change(ensemble['rmse_gain'])} than that of the coarse value"
-    return [f"At {where} the error is {error}{known}."]
+    base, own = members.get("coarse_nearest", {}).get("r", math.nan), ensemble["r"]
+    against = f"against {figures(base, 2)}" if math.isfinite(base) else "where the coarse value has none"
+    return [
+        f"At {counted(ensemble['stations'], 'station')} that training never saw ({counted(ensemble['n'], 'pair')}) "
+        f"the error is {amount(ensemble['rmse'], units)}, {_change(ensemble['rmse_gain'])} than that of the coarse "
+        "value" + (f"; correlation {figures(own, 2)} {against}." if math.isfinite(own) else ".")
+    ]
 
 
 def _consistency_findings(mass: dict[str, float], units: str) -> list[str]:
@@ -230,8 +250,8 @@ def _consistency_findings(mass: dict[str, float], units: str) -> list[str]:
         return []
     flagged = mass["cells_flagged"]
     out = (
-        f"The mean over every coarse cell keeps the coarse value to within "
-        f"{amount(mass['max_abs_difference'], units, 2)} ({counted(mass['cells_checked'], 'cell value')}"
+        f"The mean over a coarse cell departs from the coarse value by "
+        f"{amount(mass['max_abs_difference'], units, 2)} at most ({counted(mass['cells_checked'], 'cell value')}"
         + (f"; {count(flagged)} could not be met and are flagged)" if flagged else ")")
     )
     outside = mass["pixels_outside_bounds"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from smdown import evaluation, inference, sources, training
 from smdown.evaluation.config import IndependentConfig, ReferenceConfig
+from smdown.evaluation.stations import load_stations
 from smdown.grid import nominal_ratio
 from smdown.training.card import read_card
 
@@ -98,13 +99,22 @@ def evaluate_job(project: Project) -> evaluation.EvaluateJob:
         members_url=project.members_url,
         truth_url=_truth_url(project),
         stations_url=project.stations_url,
-        held_out=tuple(read_card(project.bundle_url).splits.held_out_stations) if project.stations_url else None,
+        held_out=_never_seen(project),
         baselines_url=project.baselines_url,
         references=_products(project, config.evaluation.references),
         products=_products(project, {} if collocation is None else collocation.products),
         anomaly_days=None if collocation is None else collocation.anomaly_days,
         footprint=evaluation.Footprint(seen.radius_m, seen.weights, tuple(sorted(seen.networks.items()))),
     )
+
+
+def _never_seen(project: Project) -> tuple[str, ...] | None:
+    """Return the stations of the evaluation that training never saw, None where it saw none at all."""
+    if project.stations_url is None:
+        return None
+    splits = read_card(project.bundle_url).splits
+    seen = {*splits.training_stations, *splits.validation_stations}
+    return tuple(n for n in load_stations(project.stations_url, ()).names if n not in seen) if seen else None
 
 
 def _truth_url(project: Project) -> str | None:

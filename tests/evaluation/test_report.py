@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from smdown.cubes import open_cube
+from smdown.errors import ConfigError, InputError
 from smdown.evaluation import evaluate_plan, summarise, write_report
 from smdown.evaluation.pictures import Scale, block_means, decimation, nice, overview
 from smdown.evaluation.words import counted, figures, findings, fixed, percent, pretty_units
@@ -167,6 +168,107 @@ def test_a_single_matchup_is_said_as_one():
     assert said.startswith("At 1 station that training never saw (1 pair) the error is")
     assert "correlation" not in said
     assert counted(1234, "pair") == "1\N{THIN SPACE}234 pairs"
+
+
+def test_stations_that_training_saw_are_not_said_to_be_missing(project):
+    from dataclasses import replace
+
+    evaluated(project, replace(project.job, truth_url=None, held_out=()))
+    words = page_of(project).words
+    assert "training saw all of its stations: how right" in words
+    assert "no stations were given" not in words
+
+
+def test_a_map_without_an_evaluation_is_said_to_have_none(project):
+    words = page_of(project).words
+    assert "has not been evaluated yet" in words
+    assert "were given" not in words
+
+
+def test_a_map_against_the_truth_is_not_said_to_follow_it(project):
+    evaluated(project)
+    path = project.path / "evaluation" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["layers"]["sm_surface"]["truth"]["ensemble"] |= {"r_within_cell": -0.6, "var_ratio_within": 4.0}
+    metrics["consistency"]["sm_surface"]["max_abs_difference"] = 0.1
+    path.write_text(json.dumps(metrics))
+    words = page_of(project).words
+    assert "the map does not follow the truth: the correlation is \N{MINUS SIGN}0.60" in words
+    assert "it is rougher than the ground" in words
+    assert "departs from the coarse value by 0.10" in words
+
+
+def test_few_pairs_have_no_correlation_in_the_summary(project):
+    from dataclasses import replace
+
+    metrics = evaluated(project, replace(project.job, days=project.job.days[:1], held_out=("TEST/s00", "TEST/s02")))
+    found = metrics["layers"]["sm_surface"]["stations"]["ensemble"]
+    assert found["n"] == 2
+    assert np.isnan([found["r"], found["rho"], found["slope"]]).all()
+    sentence = re.search(r"At 2 stations that training never saw \(2 pairs\)[^.]*\.[^.]*", page_of(project).words)
+    assert sentence is not None
+    assert "correlation" not in sentence[0]
+
+
+@pytest.mark.parametrize("names", [[f"{n:03d}" for n in range(20)], ["NA", "null", *map(str, range(18))]])
+def test_stations_may_be_called_anything(project, names):
+    from dataclasses import replace
+
+    rename(project, names)
+    evaluated(project, replace(project.job, held_out=tuple(names[::2])))
+    text = Path(write_report(project.path)).read_text()
+    assert f'title="{names[0]}: ' in text
+    assert 'title="nan' not in text
+
+
+def rename(project, names):
+    from smdown.sources import open_stations
+    from smdown.sources.table import write_table
+
+    with open_stations(project.job.stations_url) as data:
+        table = data.load()
+    renamed = table.assign_coords(station=np.array(names, dtype=np.dtypes.StringDType()))
+    write_table(project.job.stations_url, renamed, "renamed", {})
+
+
+def test_a_station_where_the_map_has_no_value_is_shown_without_figures(project):
+    from dataclasses import replace
+
+    cube = open_cube(project.job.mosaic_url)
+    for name in ("sm_surface", "sm_rootzone"):
+        for i in range(len(project.job.days)):
+            cube.write(name, np.full(project.job.grid.shape, np.nan, np.float32), cube.raster.window, i)
+    evaluated(project, replace(project.job, truth_url=None))
+    words = page_of(project).words
+    assert "no station tells of this layer where and when the map has a value" in words
+
+
+def test_units_may_hold_anything(project):
+    from dataclasses import replace
+
+    layers = tuple(replace(layer, units='m3 "><x> $\\frac$ $') for layer in project.job.layers)
+    evaluated(project, replace(project.job, layers=layers))
+    text = Path(write_report(project.path)).read_text()
+    assert "<x>" not in text
+    assert "$\\frac$" in text
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "space.json", "matchups.csv", "stations.csv"])
+def test_a_damaged_file_is_named(project, name):
+    evaluated(project)
+    path = project.path / "evaluation" / name
+    path.write_bytes(b'{"a"' if name.endswith("json") else b"")
+    with pytest.raises(InputError, match=f"{name}, which is damaged"):
+        write_report(project.path)
+    partial = next((project.path / "evaluation" / "partials").rglob("*.json"))
+    partial.write_text(partial.read_text()[:100])
+    with pytest.raises(InputError, match=f"{partial.name}, which is damaged; delete it"):
+        summarise(project.job)
+
+
+def test_a_day_that_the_map_lacks_is_named(project):
+    with pytest.raises(ConfigError, match="got the day 2001-01-01; the map has 4, 2020-"):
+        write_report(project.path, day="2001-01-01")
 
 
 @pytest.mark.parametrize("factor", [1, 3, 7, 30])

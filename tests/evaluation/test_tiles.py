@@ -4,15 +4,22 @@ import dataclasses
 import json
 import math
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
+from pyproj import Transformer
 
 from smdown.cubes import open_cube
 from smdown.errors import CubeError, GridError, IncompleteError
 from smdown.evaluation import evaluate_plan, summarise
+from smdown.evaluation.footprint import Footprint
 from smdown.evaluation.job import job_from_json
 from smdown.grid import NestedGrid, Window
+from smdown.sources import open_stations
+from smdown.sources.table import write_table
+
+LAYERS = ("sm_surface", "sm_rootzone")
 
 
 def evaluate(job):
@@ -69,6 +76,49 @@ def test_any_tiling_gives_the_same_metrics(project):
         assert found == pytest.approx(by_tiles[1]["consistency"][layer], nan_ok=True)
 
 
+def test_tiles_without_a_value_change_nothing(project):
+    cube, grid = open_cube(project.job.mosaic_url), project.job.grid
+    ratio, empty = grid.ratio, slice(0, 2 * grid.ratio)  # a tile of two cells, or part of a larger one
+    for name in LAYERS:
+        for i in range(len(project.job.days)):
+            field = project.fields[f"ensemble/{name}"][i].copy()
+            field[empty, empty] = np.nan
+            cube.write(name, field, cube.raster.window, i)
+    x, y = grid.lattice.x0 + (grid.window.x0 + 2 * ratio - 0.5) * grid.pixel, grid.lattice.y0
+    y -= (grid.window.y0 + ratio + 0.5) * grid.pixel  # a station in it, that sees beyond it as much
+    move_station(project, x, y)
+    found = []
+    for n in (1, 2, 3, 4):
+        job = dataclasses.replace(
+            project.job, cells_per_tile=n, out_url=f"{project.path}/e{n}", footprint=Footprint(9 * grid.pixel)
+        )
+        metrics = evaluate(job)
+        text = (Path(job.out_url) / "matchups.csv").read_text()
+        space = json.loads((Path(job.out_url) / "space.json").read_text())
+        found.append((metrics["layers"]["sm_surface"]["stations"]["ensemble"]["n"], text.count("\n")))
+        found[-1] += (space["spectra"]["sm_surface"]["skipped"],)
+    assert found == [found[0]] * 4
+
+
+def move_station(project, x, y):
+    with open_stations(project.job.stations_url) as data:
+        table = data.load()
+    place = Transformer.from_crs(project.job.grid.crs, "EPSG:4326", always_xy=True).transform(x, y)
+    for name, value in zip(("longitude", "latitude"), place, strict=True):
+        table[name].values[0] = value
+    write_table(project.job.stations_url, table, "moved", {})
+
+
+def test_other_observations_are_evaluated_anew(project):
+    before = evaluate(project.job)["layers"]["sm_surface"]["stations"]["ensemble"]["bias"]
+    with open_stations(project.job.stations_url) as data:
+        table = data.load()
+    write_table(project.job.stations_url, table.assign(sm_surface=table["sm_surface"] + 0.1), "wetter", {})
+    assert evaluate_plan(project.job).done == 0
+    after = evaluate(project.job)["layers"]["sm_surface"]["stations"]["ensemble"]["bias"]
+    assert after == pytest.approx(before - 0.1, abs=1e-6)
+
+
 def flat(data, path=()):
     if not isinstance(data, dict):
         return {path: data}
@@ -121,9 +171,9 @@ def test_it_does_without_truth_members_stations_and_second_layer(project):
 
 
 def test_missing_cubes_and_foreign_grids_are_named(project):
-    plan = evaluate_plan(dataclasses.replace(project.job, truth_url=str(project.path / "nothing.zarr")))
-    with pytest.raises(CubeError, match=r"nothing\.zarr"):
-        plan.run(plan.tasks[0])
+    for what in ("truth_url", "mosaic_url"):
+        with pytest.raises(CubeError, match=r"nothing\.zarr"):
+            evaluate_plan(dataclasses.replace(project.job, **{what: str(project.path / "nothing.zarr")}))
     grid = project.job.grid
     other = NestedGrid(grid.lattice, Window(300, 302, 900, 902), grid.ratio * 2)
     plan = evaluate_plan(dataclasses.replace(project.job, grid=other))

@@ -155,10 +155,7 @@ def _sentences(fields: Mapping[str, Mapping[str, Any]], errors: Mapping[str, Map
     out = []
     own = fields.get("ensemble", {}).get("effective_resolution", {})
     if own:
-        out.append(
-            f"The map has at least half of the truth's power down to patterns of {resolution(own, 'ratio')}, and half "
-            f"of it in the right places down to {resolution(own, 'coherence')}; pixels are finer than that."
-        )
+        out.append(_resolved(own))
     better = number(errors.get("ensemble", {}).get("better_than_coarse"))
     if math.isfinite(better):
         cells = words.count(number(errors["ensemble"].get("cells")))
@@ -166,6 +163,18 @@ def _sentences(fields: Mapping[str, Mapping[str, Any]], errors: Mapping[str, Map
             f"In {words.percent(better)} of {cells} coarse cells the map's error is below that of the coarse value."
         )
     return out
+
+
+def _resolved(own: Mapping[str, Any]) -> str:
+    """Return in words down to which patterns the map is real, wherever its curves cross one half."""
+    bounds = {kind: str(own.get(f"{kind}_bound", "at")) for kind in ("ratio", "coherence")}
+    sizes = {kind: length(number(own.get(f"{kind}_m"))) for kind in bounds}
+    power = f"The map has at least half of the truth's power down to patterns of {sizes['ratio']}"
+    if bounds["ratio"] == "coarser":
+        power = f"The map has less than half of the truth's power even in patterns of {sizes['ratio']}"
+    if bounds["coherence"] == "coarser":
+        return f"{power}, and less than half of it is in the right places even in those of {sizes['coherence']}."
+    return f"{power}, and half of it in the right places down to {sizes['coherence']}; pixels are finer than that."
 
 
 def _error_panels(record: Record, layer: LayerInput) -> tuple[tuple[Panel, ...], float]:

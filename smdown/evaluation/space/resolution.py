@@ -85,9 +85,14 @@ def falls_under(wavelength: F64, curve: F64, level: float = HALF) -> tuple[float
 
 
 def smoothed(curve: F64) -> F64:
-    """Return the median of each band and its neighbours: what chance does to a single band moves no resolution."""
-    padded = np.pad(curve, 1, mode="edge")
-    return np.asarray(np.median([padded[:-2], padded[1:-1], padded[2:]], axis=0))
+    """Return the median of each band and its neighbours, at the ends of the outermost three.
+
+    What chance does to a single band moves no resolution: the longest wavelengths have the fewest modes.
+    """
+    if len(curve) < 3:
+        return curve
+    middle = np.median([curve[:-2], curve[1:-1], curve[2:]], axis=0)
+    return np.pad(middle, 1, mode="edge")
 
 
 def figures(scales: Scales, spectra: Mapping[str, Spectrum], reference: str | None) -> dict[str, dict[str, Any]]:

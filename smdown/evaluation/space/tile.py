@@ -13,7 +13,7 @@ from smdown.evaluation.reader import Reader
 from smdown.evaluation.space.spectrum import Spectrum, spectra_of
 from smdown.evaluation.space.windows import windows_of
 from smdown.evaluation.stats import Comparison, compare
-from smdown.grid import Tile, Window
+from smdown.grid import NestedGrid, Tile, Window
 from smdown.kernels import axis_weights, resample
 
 F32 = npt.NDArray[np.float32]
@@ -61,6 +61,12 @@ def tile_spectra(
         for name, spectrum in zip(parts, spectra, strict=True):
             out[name] = out.get(name, Spectrum()) + spectrum
     return out
+
+
+def skipped_spectra(tile: Tile, grid: NestedGrid) -> Spectrum:
+    """Return what the windows of a tile without a value add up to: every one of them is skipped."""
+    windows = [w for w in windows_of(tile, grid) if w.refine(tile.ratio).height >= MIN_SIDE]
+    return Spectrum(skipped=len(windows))
 
 
 def _cut(array: F32, window: Window, part: Window) -> F32 | None:

@@ -144,7 +144,9 @@ def test_curves_fall_where_they_cross():
     assert bound == "at"
     assert at == pytest.approx(math.sqrt(400 * 200))
     assert falls_under(wavelength, np.array([1.0, 0.75, np.nan, 0.1]))[1] == "at"
-    np.testing.assert_allclose(smoothed(np.array([3.0, 9.0, 2.0, 1.0])), [3.0, 3.0, 2.0, 1.0])
+    np.testing.assert_allclose(smoothed(np.array([3.0, 9.0, 2.0, 1.0])), [3.0, 3.0, 2.0, 2.0])
+    np.testing.assert_allclose(smoothed(np.array([0.4, 0.9, 0.7, 0.8])), [0.7, 0.7, 0.8, 0.8])
+    np.testing.assert_allclose(smoothed(np.array([0.4, 0.9])), [0.4, 0.9])
     assert slope(wavelength, wavelength**3.0, 1e9, 0.0) == pytest.approx(-3.0)
     assert math.isnan(slope(wavelength, wavelength, 300.0, 150.0))
 
