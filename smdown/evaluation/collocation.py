@@ -85,10 +85,11 @@ def triple_collocation(covariance: F64, reference: int = REFERENCE) -> list[dict
     Returns
     -------
     list of dict
-        By set: ``err_var`` and ``err_std`` in the set's own units (the latter NaN where the former is negative, which
-        says that the assumptions do not hold, or that the sample is small); ``snr_db``, with absolute values after
-        Gruber et al. (2020, eq. 11); ``beta``, which scales the set to the reference; ``r``, the correlation with the
-        unknown truth (McColl et al. 2014, doi:10.1002/2014GL061322), NaN where it is imaginary or above 1.
+        By set: ``err_var`` and ``err_std`` in the set's own units (the latter NaN where the former, or the variance
+        of the signal, is negative: the assumptions do not hold, or the sample is small); ``snr_db``, with absolute
+        values after Gruber et al. (2020, eq. 11); ``beta``, which scales the set to the reference; ``r``, the
+        correlation with the unknown truth (McColl et al. 2014, doi:10.1002/2014GL061322), NaN where it is imaginary
+        or above 1.
     """
     out = []
     for i in range(3):
@@ -98,12 +99,12 @@ def triple_collocation(covariance: F64, reference: int = REFERENCE) -> list[dict
             variance = covariance[i, i] - signal
             snr = -10 * np.log10(np.abs(np.abs(covariance[i, i] / signal) - 1))
             square = signal / covariance[i, i]
-        other = 3 - i - reference
-        beta = 1.0 if i == reference else float(covariance[reference, other] / covariance[i, other])
+            other = 3 - i - reference
+            beta = 1.0 if i == reference else float(np.float64(covariance[reference, other]) / covariance[i, other])
         out.append(
             {
                 "err_var": float(variance),
-                "err_std": math.sqrt(variance) if variance >= 0 else math.nan,
+                "err_std": math.sqrt(variance) if variance >= 0 and signal >= 0 else math.nan,
                 "snr_db": float(snr),
                 "beta": beta,
                 "r": math.sqrt(square) if 0 <= square <= 1 else math.nan,

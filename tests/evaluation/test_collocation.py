@@ -55,6 +55,14 @@ def test_it_agrees_with_pytesmo(n, reference):
     assert scaled == pytest.approx(list(err_std), rel=1e-9, nan_ok=True)
 
 
+@pytest.mark.filterwarnings("error")
+def test_sets_that_contradict_each_other_have_no_error():
+    covariance = np.array([[4.0, 1.0, -1.0], [1.0, 4.0, 1.0], [-1.0, 1.0, 4.0]])
+    assert all(np.isnan(found["err_std"]) and np.isnan(found["r"]) for found in triple_collocation(covariance))
+    constant = triple_collocation(np.diag([4.0, 4.0, 0.0]))
+    assert np.isnan([found["err_std"] for found in constant]).all()
+
+
 def test_a_negative_variance_is_nan_and_counted():
     covariance = np.array([[1.0, 0.9, 0.9], [0.9, 1.0, 0.2], [0.9, 0.2, 1.0]])
     found = triple_collocation(covariance)
