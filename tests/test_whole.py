@@ -317,6 +317,8 @@ def test_export_gives_folders_pyramids_and_tables(done, tmp_path):
     ("wanted", "said"),
     [
         ((), "--out or --pyramid"),
+        (("--out", ""), "empty"),
+        (("--pyramid", ""), "empty"),
         (("--out", "a", "--pyramid", "b"), "one at a time"),
         (("--out", "a.csv"), "--point or --polygon"),
         (("--out", "a.zarr"), "--pyramid"),
@@ -339,6 +341,16 @@ def test_export_says_in_one_line_what_is_wrong(done, tmp_path, monkeypatch, want
     assert said in err
     assert len([line for line in err.splitlines() if not line.startswith("export:")]) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_of_places_is_not_written_over(done, tmp_path, monkeypatch):
+    project, work = done
+    monkeypatch.chdir(tmp_path)
+    Path("places.csv").write_text("longitude,latitude\n-98.0,35.0\n")
+    code, _, err = smdown("export", project, "--workdir", work, "--point", "places.csv", "--out", "./places.csv")
+    assert code == 2
+    assert "read from" in err
+    assert "-98.0" in Path("places.csv").read_text()
 
 
 def test_plan_computes_nothing(done, tmp_path):
