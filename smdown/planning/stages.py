@@ -15,6 +15,7 @@ from smdown.grid import nominal_ratio
 from smdown.inference.baselines import bytes_for
 from smdown.inference.memory import Needs, task_bytes
 from smdown.inference.mosaic import members_spec, mosaic_spec
+from smdown.inference.outline import sequence_bytes
 from smdown.planning.counts import failed_tasks, find_cube, find_map, tile_count
 from smdown.planning.inputs import Source, ingested
 from smdown.planning.model import StagePlan
@@ -82,8 +83,8 @@ def needs(project: Project) -> Needs:
     radius = max(getattr(network, "depth", 0) for network in networks.values())
     sequence = 0
     if spec.sequence is not None and "lstm" in networks:
-        side = config.prediction.cells_per_tile * spec.sequence_ratio + 2
-        sequence = 4 * spec.sequence.days * len(spec.sequence.drivers) * side * side
+        days, drivers = spec.sequence.days, len(spec.sequence.drivers)
+        sequence = sequence_bytes(project.predict_job, spec.sequence_ratio, days, drivers)
     members = len(networks) * config.training.members
     return Needs(len(spec.static), len(spec.dynamic), members, radius, sequence)
 
