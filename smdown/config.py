@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -18,8 +19,10 @@ from smdown.errors import ConfigError, GridError
 from smdown.evaluation.config import CollocationConfig, ReferenceConfig, check_independence, check_products
 from smdown.features import FeaturesConfig
 from smdown.grid import LATTICES, Lattice, NestedGrid, Window, nominal_ratio
+from smdown.inference.mosaic import DISSIMILARITY, FLAGS, std_name
 from smdown.schema import describe
 from smdown.sources import SourceConfig
+from smdown.sources.config import RESERVED
 from smdown.training import TrainingConfig, check_no_leak
 
 
@@ -145,12 +148,21 @@ class LayerConfig(_Model):
     long_name: str = Field("", description="Name for people.")
     standard_name: str = Field("", description="CF standard name, where there is one.")
     valid_range: tuple[float, float] = Field((0.0, 0.9), description="Physical limits; no pixel leaves them.")
-    uncertainty: float = Field(0.03, ge=0, description="Standard deviation of the coarse product's error.")
+    uncertainty: float = Field(
+        0.03, ge=0, allow_inf_nan=False, description="Standard deviation of the coarse product's error."
+    )
     uncertainty_variable: str | None = Field(
         None,
         description="Variable of the source that states that error for every cell and day, such as the spread "
         "of SPL4SMAU's ensemble; where it is missing, uncertainty is taken.",
     )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.valid_range
+        if not -math.inf < low < high < math.inf:
+            raise ValueError(f"valid_range {[low, high]} is no range; write two numbers, the lower limit first")
+        return self
 
 
 class PredictionConfig(_Model):
@@ -245,6 +257,8 @@ class ProjectConfig(_Model):
         """Days that the mosaic holds."""
         if self.prediction.days is None:
             return self.period.days[:: self.prediction.every]
+        if not self.prediction.days:
+            raise ConfigError("got no prediction days; name some, or drop prediction.days to map the whole period")
         days = tuple(sorted({d.isoformat() for d in self.prediction.days}))
         outside = [d for d in days if d not in set(self.period.days)]
         if outside:
@@ -256,6 +270,7 @@ class ProjectConfig(_Model):
 
     def check(self) -> None:
         """Raise ConfigError where parts do not fit together."""
+        self._check_layers()
         _check_names("layers", (layer.source for layer in self.layers.values()), self.sources)
         _check_names("features.drivers", self.features.source_names, self.sources)
         _check_names("training.labels", (label.source for label in self.training.labels), self.sources)
@@ -271,6 +286,16 @@ class ProjectConfig(_Model):
         check_no_leak({label.source for label in self.training.labels}, set(self.features.source_names))
         self._check_truth()
         _ = self.grid, self.mapped_days
+
+    def _check_layers(self) -> None:
+        """Raise ConfigError where a layer cannot have its name in the map."""
+        taken = {*RESERVED, FLAGS, DISSIMILARITY, *map(std_name, self.layers)}
+        for name in self.layers:
+            if name in taken or not re.fullmatch(r"[A-Za-z_][\w.-]*", name):
+                raise ConfigError(
+                    f"layers: got the name {name!r}, which is none or is taken in the map; write another, of letters, "
+                    "digits and _"
+                )
 
     def _check_truth(self) -> None:
         """Raise ConfigError where what the map is judged by is also what it is made from."""

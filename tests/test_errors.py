@@ -52,6 +52,22 @@ def test_project_file_that_is_not_yaml(place, tmp_path):
     assert "YAML" in refused(tmp_path / "p.yaml", place)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("layers.sm_surface.valid_range=[0.6, 0.01]", "lower limit first"),
+        ("layers.sm_surface.valid_range=[0, .nan]", "no range"),
+        ("layers.sm_surface.uncertainty=.inf", "uncertainty"),
+        ("layers.flags={source: smap, variable: sm_surface}", "'flags'"),
+        ("layers.sm_surface_std={source: smap, variable: sm_surface}", "'sm_surface_std'"),
+        ("layers.a/b={source: smap, variable: sm_surface}", "'a/b'"),
+        ("prediction.days=[]", "no prediction days"),
+    ],
+)
+def test_maps_that_cannot_be_made(inputs, place, tmp_path, wrong, said):
+    assert said in refused(write_project(tmp_path / "p.yaml", inputs), place, "--set", wrong)
+
+
 def test_missing_input_file(inputs, place, tmp_path):
     project = write_project(tmp_path / "p.yaml", inputs)
     line = refused(project, place, "--set", "sources.dem.path=dem/absent_*.tif")

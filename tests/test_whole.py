@@ -318,6 +318,8 @@ def test_export_gives_folders_pyramids_and_tables(done, tmp_path):
     ("wanted", "said"),
     [
         ((), "--out or --pyramid"),
+        (("--out", ""), "empty"),
+        (("--pyramid", ""), "empty"),
         (("--out", "a", "--pyramid", "b"), "one at a time"),
         (("--out", "a.csv"), "--point or --polygon"),
         (("--out", "a.zarr"), "--pyramid"),
@@ -340,6 +342,17 @@ def test_export_says_in_one_line_what_is_wrong(done, tmp_path, monkeypatch, want
     assert said in err
     assert len([line for line in err.splitlines() if not line.startswith("export:")]) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_of_places_is_not_written_over(done, tmp_path, monkeypatch):
+    project, work = done
+    monkeypatch.chdir(tmp_path)
+    table = tmp_path / "places.csv"
+    table.write_text("longitude,latitude\n-98.0,35.0\n")
+    code, _, err = smdown("export", project, "--workdir", work, "--point", "places.csv", "--out", "./places.csv")
+    assert code == 2
+    assert "read from" in err
+    assert "-98.0" in table.read_text()
 
 
 def test_plan_computes_nothing(done, tmp_path):
@@ -380,6 +393,11 @@ def test_a_finished_run_has_nothing_to_do(done, tmp_path):
     assert all(stage["new"] == 0 and stage["seconds"] == 0 for stage in found["stages"].values())
     assert found["stages"]["predict"]["done"] == 4
     assert found["disk_needed_bytes"] == 0
+
+
+def test_a_finished_run_stays_so_wherever_its_folder_lies(done, tmp_path):
+    project, work = done
+    assert open_project(project, workdir=str(shutil.copytree(work, tmp_path / "moved"))).finished()
 
 
 def test_some_tiles_say_how_long_the_rest_takes(done, tmp_path):

@@ -190,7 +190,7 @@ class Lease:
         owner = Owner.decode(found)
         return (
             f"got {self._place}, where another run is at work ({owner or 'unreadable'}); wait for its end, or choose "
-            f"another --workdir; if it is dead, its hold ends {STALE_S:.0f} s after its last sign of life "
+            f"another place; if it is dead, its hold ends {STALE_S:.0f} s after its last sign of life "
             f"(or remove {self._url})"
         )
 

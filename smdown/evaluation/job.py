@@ -122,9 +122,14 @@ class EvaluateJob:
     footprint: Footprint | None = None
 
     @property
+    def identity(self) -> str:
+        """Fingerprint of this very job and the state of its cubes, wherever the run's folder lies."""
+        return fingerprint(self)
+
+    @property
     def partials_url(self) -> str:
         """Where the tiles of this very job leave their results: another mosaic or job has another place."""
-        return join(self.out_url, "partials", fingerprint(self))
+        return join(self.out_url, "partials", self.identity)
 
     def as_json(self) -> dict[str, Any]:
         """Return the job as plain JSON."""
@@ -163,8 +168,19 @@ def fingerprint(job: EvaluateJob) -> str:
     coarse = (layer.coarse_url for layer in job.layers)
     urls = (job.mosaic_url, job.members_url, job.truth_url, job.baselines_url, *products, *coarse)
     seen = None if job.stations_url is None else sealed_fingerprint(job.stations_url)
-    state = [VERSION, job.as_json(), *(cube_state(url) for url in urls), seen]
+    home = job.out_url.rpartition("/")[0] + "/"
+    about = {key: _within(value, home) for key, value in job.as_json().items()}
+    state = [VERSION, about, *(cube_state(url) for url in urls), seen]
     return f"{zlib.crc32(json.dumps(state, sort_keys=True).encode()):08x}"
+
+
+def _within(value: Any, home: str) -> Any:
+    """Return plain JSON with the places below a run's folder counted from there: however that is called, or moved."""
+    if isinstance(value, dict):
+        return {key: _within(inner, home) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_within(inner, home) for inner in value]
+    return value.removeprefix(home) if isinstance(value, str) else value
 
 
 def cube_state(url: str | None) -> Any:

@@ -33,9 +33,10 @@ _BYTES_PER_WAVE = 120  # a pixel of a window with its spectra: four fields, each
 
 def task_bytes(job: EvaluateJob, models: int | None = None) -> int:
     """Return the memory that evaluating one tile needs at most, with so many models (those there, by default)."""
-    side, window = (cells * job.grid.ratio for cells in (job.cells_per_tile, window_side(job.grid)))
+    height, width = (min(job.cells_per_tile, side) * job.grid.ratio for side in job.grid.cells.shape)
+    tile, window = height * width, window_side(job.grid) * job.grid.ratio
     pixel = _BYTES_PER_PIXEL + _BYTES_PER_MODEL * max(0, (_models(job) if models is None else models) - _USUAL_MODELS)
-    return _PROCESS_BYTES + max(pixel * side * side, _BYTES_PER_TILE * side * side + _BYTES_PER_WAVE * window * window)
+    return _PROCESS_BYTES + max(pixel * tile, _BYTES_PER_TILE * tile + _BYTES_PER_WAVE * window * window)
 
 
 def _models(job: EvaluateJob) -> int:

@@ -68,9 +68,9 @@ class Source:
 
 
 def made_from(cube: Cube, target: RasterGrid) -> str:
-    """Return the identity of a mosaic and the grid of its export."""
+    """Return the identity of a mosaic, whichever days it has, and the grid of its export."""
     grid = [target.crs, *target.geotransform, *target.shape]
-    return fingerprint(cube.spec.fingerprint, grid, _FORMAT)
+    return fingerprint(cube.spec.day_identity or cube.spec.fingerprint, grid, _FORMAT)
 
 
 def export_cog(

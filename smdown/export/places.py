@@ -143,15 +143,17 @@ def _geojson(url: str) -> Iterator[Polygon]:
     if not features:
         raise InputError(f"got {url}, which holds no GeoJSON feature; it needs polygons")
     for number, feature in enumerate(features, 1):
-        about = feature.get("properties") or {}
-        name = str(feature.get("id", about.get("name", number)))
+        about = feature.get("properties")
+        known = feature.get("id"), about.get("name") if isinstance(about, dict) else None
+        name = next((str(n) for n in known if n is not None), str(number))
         yield Polygon(name, _parts(feature.get("geometry"), f"{url}, feature {name},"))
 
 
 def _features(document: Any) -> list[dict[str, Any]]:
     kind = document.get("type") if isinstance(document, dict) else None
     if kind == "FeatureCollection":
-        return [f for f in document.get("features") or () if isinstance(f, dict)]
+        found = document.get("features")
+        return [f for f in found if isinstance(f, dict)] if isinstance(found, list) else []
     if kind == "Feature":
         return [document]
     return [{"geometry": document}] if kind in ("Polygon", "MultiPolygon") else []
@@ -165,7 +167,10 @@ def _parts(geometry: Any, where: str) -> tuple[tuple[Ring, ...], ...]:
         parts = [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]
         rings = tuple(tuple(_ring(ring) for ring in part) for part in parts if part)
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"got {where} whose coordinates are no closed rings of longitude and latitude") from error
+        raise InputError(
+            f"got {where} whose coordinates are no closed rings of longitude and latitude; write them in degrees "
+            "(EPSG:4326), as GeoJSON has them"
+        ) from error
     if not rings:
         raise InputError(f"got {where} without coordinates")
     return rings

@@ -14,6 +14,7 @@ from pyproj import CRS
 
 from smdown.cubes import Cube, CubeSpec, Variable, create_cube, join, open_cube, store
 from smdown.cubes.lease import Lease
+from smdown.cubes.origin import WAYS_OUT
 from smdown.cubes.store import zarr_store
 from smdown.errors import ConfigError, CubeError
 from smdown.export.select import Tell, choose, day_of, silent
@@ -52,7 +53,7 @@ def export_pyramid(
     mosaic_url : str
         The mosaic.
     url : str
-        Local folder or fsspec URL; not there, or begun by the same call.
+        Local folder or fsspec URL; not there, or begun by the same call. Later days of the mosaic may join.
     layers, days : sequence of str
         Variables and ISO days; all by default.
     levels : int, optional
@@ -81,10 +82,18 @@ def export_pyramid(
         raise CubeError(f"got {url}, which is there and no pyramid; name a new place")
     with Lease(url):
         zarr.open_group(zarr_store(url), mode="a", zarr_format=3)
-        cubes = [create_cube(join(url, str(number)), spec, resume=True) for number, spec in enumerate(specs)]
+        cubes = [_level_cube(join(url, str(number)), spec) for number, spec in enumerate(specs)]
         _fill(source, places, cubes, tell)
         _describe(url, source, specs)
     return url
+
+
+def _level_cube(url: str, spec: CubeSpec) -> Cube:
+    """Create a level, or take up the one that is there; it may lack later days."""
+    try:
+        return create_cube(url, spec, resume=True)
+    except CubeError as error:
+        raise CubeError(str(error).replace(WAYS_OUT, "name a new place, or remove it")) from error
 
 
 def _fill(source: Cube, places: Sequence[int], cubes: Sequence[Cube], tell: Tell) -> None:
@@ -107,10 +116,14 @@ def _specs(
     days = tuple(day_of(source, place) for place in places)
     raster, number = source.raster, 0
     while True:
-        identity = fingerprint(source.spec.fingerprint, [v.name for v in variables], days, number)
+        names, known = [v.name for v in variables], source.spec.day_identity
+        day = fingerprint(known, names, number) if known else ""
+        map_ = known or source.spec.fingerprint
+        identity = fingerprint(map_, names, days, number)
         yield CubeSpec(
             raster, tuple(_coarse(v) if number else v for v in variables), days, source.spec.shard, source.spec.chunk,
             identity, source.attrs, None if number else source.nested,
+            made_from={"map": map_, "layers": names, "days": list(days)}, day_identity=day,
         )  # fmt: skip
         number += 1
         if number == levels or (levels is None and max(raster.shape) <= _SMALLEST) or max(raster.shape) == 1:
@@ -132,14 +145,16 @@ def _write_tile(below: Cube, cube: Cube, tile: tuple[int, int], places: Sequence
     window = Window(tile[0] * side, (tile[0] + 1) * side, tile[1] * side, (tile[1] + 1) * side)
     inside = window.intersect(cube.raster.window)
     assert inside is not None
+    batches = [batch for batch in range(len(cube.batches)) if not cube.has_receipt(tile, batch)]
     for variable in cube.variables.values():
-        for day in range(len(cube.times)):
+        for day in (day for batch in batches for day in cube.days_of(batch)):
             if places is not None:
                 values = below.read(variable.name, inside, places[day])
             else:
                 values = _halved_window(below, variable, inside, day, cube.spec.chunk)
             cube.write(variable.name, values, inside, day)
-    cube.commit(*tile)
+    for batch in batches:
+        cube.commit(*tile, batch)
 
 
 def _halved_window(below: Cube, variable: Variable, window: Window, day: int, rows: int) -> npt.NDArray[Any]:

@@ -15,7 +15,7 @@ from pyproj import Transformer
 from rasterio.warp import transform_bounds
 
 from smdown.cubes import Cube, Variable, open_cube, put
-from smdown.errors import ConfigError, InputError
+from smdown.errors import ConfigError, InputError, ResourceError
 from smdown.export.places import Point
 from smdown.export.select import choose, day_of, layers_of
 from smdown.export.target import bounds
@@ -99,6 +99,8 @@ def write_series(table: pd.DataFrame, url: str) -> str:
     ------
     ConfigError
         If the ending is neither, or what writes Parquet is not installed.
+    ResourceError
+        If it cannot be written.
     """
     check_name(url)
     buffer = io.BytesIO()
@@ -106,7 +108,10 @@ def write_series(table: pd.DataFrame, url: str) -> str:
         table.to_csv(buffer, index=False, lineterminator="\n")
     else:
         table.astype({"time": "datetime64[ms]"}).to_parquet(buffer, index=False)
-    put(url, buffer.getvalue())
+    try:
+        put(url, buffer.getvalue())
+    except (OSError, ValueError) as error:  # the latter of a store that does not exist
+        raise ResourceError(f"could not write {url} ({' '.join(str(error).split())}); nothing is left of it") from error
     return url
 
 

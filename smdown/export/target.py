@@ -56,12 +56,17 @@ def target_grid(raster: RasterGrid, crs: str | None = None, resolution: float | 
         transform, width, height = calculate_default_transform(
             raster.crs, wanted, raster.width, raster.height, *bounds(raster), resolution=resolution
         )
-        _check_shows(raster, wanted)
+        extent = _shown(raster, wanted)
     except _NO_GRID as error:
         raise ConfigError(
             f"got {crs or raster.crs}, which cannot show this region ({error}); use another one"
         ) from error
     _check_size(raster, wanted, resolution, width, height)
+    if resolution is not None and resolution > max(extent):
+        raise ConfigError(
+            f"got a resolution of {resolution}, wider than the map, which has {extent[0]:.6g} x {extent[1]:.6g}; "
+            f"give it in units of {wanted.to_string()} ({_unit(wanted)})"
+        )
     if resolution is not None:
         transform, width, height = aligned_target(transform, width, height, resolution)
     name = wanted.to_string()
@@ -81,19 +86,23 @@ def _crs(text: str) -> CRS:
     return crs
 
 
-def _check_shows(raster: RasterGrid, crs: CRS) -> None:
-    """Raise ValueError where the corners do not come back from the other system."""
+def _shown(raster: RasterGrid, crs: CRS) -> tuple[float, float]:
+    """Return the map's width and height in another system; raise ValueError where its bounds are not finite there."""
     there = transform_bounds(raster.crs, crs, *bounds(raster))
     if not all(map(math.isfinite, there)) or there[0] >= there[2] or there[1] >= there[3]:
         raise ValueError("its bounds are not finite there")
+    return there[2] - there[0], there[3] - there[1]
+
+
+def _unit(crs: CRS) -> str:
+    return str(crs.linear_units) if crs.is_projected else "degree"
 
 
 def _check_size(raster: RasterGrid, crs: CRS, resolution: float | None, width: int, height: int) -> None:
-    unit = crs.linear_units if crs.is_projected else "degree"
     if width * height > _FINEST**2 * max(raster.height * raster.width, 2**16):
         raise ConfigError(
             f"got a resolution of {resolution}, which makes {height} x {width} px of a map of {raster.height} x "
-            f"{raster.width}; give it in units of {crs.to_string()} ({unit})"
+            f"{raster.width}; give it in units of {crs.to_string()} ({_unit(crs)})"
         )
 
 

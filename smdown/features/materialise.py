@@ -96,5 +96,5 @@ def run_features(task: FeaturesTask) -> Receipt:
 
 def task_bytes(spec: FeatureSpec, cells_per_tile: int) -> int:
     """Return the memory that one tile of the finest grid needs at most."""
-    pixels = (cells_per_tile * spec.base.ratio) ** 2
-    return _FIXED_BYTES + 4 * pixels * (len(spec.static) + 10)
+    height, width = (min(cells_per_tile, side) * spec.base.ratio for side in spec.base.cells.shape)
+    return _FIXED_BYTES + 4 * height * width * (len(spec.static) + 10)

@@ -42,9 +42,13 @@ class LayerJob:
 
     @property
     def scale(self) -> float:
-        """Value of a count on disk: 1e-4, or the least of 1, 2, 5 times a power of ten whose 16 bits hold the range."""
-        wanted = max(abs(v) for v in self.valid_range) / 32000
-        if wanted <= 1e-4:
+        """Value of a count on disk: 1e-4, or the least of 1, 2, 5 times a power of ten whose 16 bits hold the range.
+
+        The latter where 1e-4 cannot hold the range, or cuts it into less than a thousand counts.
+        """
+        low, high = self.valid_range
+        wanted = max(abs(low), abs(high)) / 32000
+        if wanted <= 1e-4 <= (high - low) / 1000:
             return 1e-4
         power = math.floor(math.log10(wanted))
         steps = (float(f"{step}e{n}") for n in (power, power + 1) for step in (1, 2, 5))

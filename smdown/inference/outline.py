@@ -42,7 +42,7 @@ class Outline:
         """Return the same from an ensemble that is open."""
         radius, members = engine.ensemble.radius, engine.ensemble.members
         static, dynamic = len(engine.static_names), len(engine.dynamic_names)
-        sequence = _sequence_bytes(job, engine.sequence_ratio, *engine.sequence_shape)
+        sequence = sequence_bytes(job, engine.sequence_ratio, *engine.sequence_shape)
         known = engine.applicability
         needs = Needs(static, dynamic, len(members), radius, sequence)
         return cls(members, needs, None if known is None else known.threshold, engine.provenance)
@@ -62,7 +62,7 @@ def read_outline(job: PredictJob) -> Outline:
     series = sequence_of(card)
     shape = (series.ratio, series.days, len(series.drivers)) if series else (0, 0, 0)
     needs = Needs(
-        len(spec.static_names), len(spec.dynamic_names), len(card.networks), radius, _sequence_bytes(job, *shape)
+        len(spec.static_names), len(spec.dynamic_names), len(card.networks), radius, sequence_bytes(job, *shape)
     )
     threshold = None if card.applicability is None else card.applicability.threshold
     return Outline(tuple(card.networks), needs, threshold, provenance(job, card, read_digest(job.bundle_url, card)))
@@ -83,10 +83,11 @@ def provenance(job: PredictJob, card: BundleCard, digest: str) -> dict[str, str]
     }
 
 
-def _sequence_bytes(job: PredictJob, ratio: int, days: int, drivers: int) -> int:
+def sequence_bytes(job: PredictJob, ratio: int, days: int, drivers: int) -> int:
+    """Return the bytes of one day's sequence of a tile, on a grid that cuts cells into `ratio` pixels a side."""
     ring = 2 * RING if job.constraint == "smooth" else 0
-    side = (job.cells_per_tile + ring) * ratio + 2
-    return 4 * days * drivers * side * side
+    height, width = ((min(job.cells_per_tile, side) + ring) * ratio + 2 for side in job.grid.cells.shape)
+    return 4 * days * drivers * height * width
 
 
 def check_fit(job: PredictJob, card: BundleCard) -> None:

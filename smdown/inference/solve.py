@@ -17,7 +17,8 @@ import numpy.typing as npt
 NONE, LOGIT, ADDITIVE, MULTIPLICATIVE = 0, 1, 2, 3
 
 UNMET = 4e-5
-"""A cell whose mean misses the coarse value by more is flagged; half a count of packing on top stays below 1e-4."""
+"""A cell whose mean misses the coarse value by more is flagged; half a count of packing on top stays below 1e-4.
+Where the range is narrower than soil moisture's it is `_SHARE` of that; never less than float32 can tell apart."""
 
 EDGE = 1e-4
 """A prediction at a bound starts this share of the range inside it, or no shift could move it."""
@@ -26,6 +27,8 @@ _Array = npt.NDArray[np.float64]
 _Field = npt.NDArray[np.float32]
 
 _LANES = 16
+_SHARE = 4e-4
+_EPSILON = 2.0**-23
 _TOLERANCE = 1e-9
 _MOST_STEPS = 80
 _FARTHEST = 60.0  # logit shifts and logarithms of factors beyond it change nothing
@@ -120,7 +123,7 @@ def solve(kind: int, start: _Array, low: _Array, span: _Array, wanted: float, re
     below, above, theta = -reach, reach, 0.0
     for _ in range(_MOST_STEPS):
         total, slope = _sums(kind, start, low, span, theta)
-        if abs(total - wanted) <= _TOLERANCE * start.size:
+        if abs(total - wanted) <= _TOLERANCE * min(float(start.size), 100.0 * room):
             break
         if total < wanted:
             below = theta
@@ -198,6 +201,13 @@ def _clip(field: _Field, lows: _Array, highs: _Array, out: _Field) -> None:
 
 
 @_jit
+def _slack(low: _Array, span: _Array) -> float:
+    """Return by how much the mean of a cell may miss the coarse value; see `UNMET`."""
+    width = span.max()
+    return max(min(UNMET, _SHARE * width), _EPSILON * (np.abs(low).max() + width))
+
+
+@_jit
 def _cell(
     kind: int, field: _Field, coarse: float, lows: _Array, highs: _Array, least: float, room: _Array, out: _Field
 ) -> bool:
@@ -211,10 +221,11 @@ def _cell(
     padded = -(-n // _LANES) * _LANES
     start, low, span = room[0, :padded], room[1, :padded], room[2, :padded]
     wanted = n * coarse - low.sum()
-    if n >= least and -UNMET * n <= wanted <= span.sum() + UNMET * n:
+    slack = _slack(low, span)
+    if n >= least and -slack * n <= wanted <= span.sum() + slack * n:
         theta = solve(kind, start, low, span, wanted, _reach(kind, start, low, span))
         _move(kind, start, low, span, theta)
-        if abs(_scatter(field, lows, highs, start, out) / n - coarse) <= UNMET:
+        if abs(_scatter(field, lows, highs, start, out) / n - coarse) <= slack:
             return True
     _clip(field, lows, highs, out)
     return False

@@ -105,6 +105,7 @@ class TilePredictor:
             cells = blocks.bounding(~np.asarray(part.all(axis=0)), block)
             if cells is not None:
                 self._block(maps, cells, coarse, dynamic, sequence, shifts)
+        self._clear_empty(maps, np.asarray(missing.all(axis=0)))
         self._add_uncertainty(maps, day)
         return maps
 
@@ -200,6 +201,12 @@ class TilePredictor:
             np.minimum(known.index(fine, self.engine.ensemble.radius), np.float32(FARTHEST), out=out)
             out[~valid] = np.nan
             flags[out > known.threshold] |= np.uint8(Flag.EXTRAPOLATED)
+
+    def _clear_empty(self, maps: DayMaps, empty: npt.NDArray[np.bool_]) -> None:
+        """Say no more of cells without any coarse value than that: whether one lies in a block depends on the tile."""
+        pixels = self._per_pixel(empty)
+        maps.flags[pixels] = np.uint8(Flag.COARSE_MISSING)
+        maps.dissimilarity[pixels] = np.nan
 
     def _constrain(self, layer: LayerJob, mean: Field, coarse: Field) -> tuple[Field, npt.NDArray[np.bool_]]:
         return constrain(mean, coarse, self.job.grid.ratio, *layer.bounds, self.job.constraint)

@@ -76,9 +76,8 @@ def make_plans(project: Project, profiles: Sequence[Profile], *, calibrate: bool
     sources = find_sources(project)
     valid = _coarse(project, sources)
     state = _state(project)
-    facts = Facts(
-        project, sources, 1.0 if valid is None else float(valid.mean()), drivers=state.drivers, maps=state.maps
-    )
+    share = 1.0 if valid is None else float(valid.mean())
+    facts = Facts(project, sources, share, drivers=state.drivers, maps=state.maps, day=state.day)
     trained = state.trained
     before = read_json(project.url("run.json")).get("stages", {})
     found = {stage: rate for stage in before if (rate := measured(before[stage]))}
@@ -119,7 +118,7 @@ def preflight(project: Project, stages: Sequence[str], client: Client | None) ->
     sources, state = find_sources(project, read=reading, guess=not reading), _state(project, compare=False)
     valid = _coarse(project, sources)
     share = 1.0 if valid is None else float(valid.mean())
-    facts = Facts(project, sources, share, drivers=state.drivers, maps=state.maps)
+    facts = Facts(project, sources, share, drivers=state.drivers, maps=state.maps, day=state.day)
     planned = tuple(_rows(facts, stages, state.trained))
     RunPlan(project.config.name, project.workdir, capacity_at(client), planned, disk_free(project.workdir)).check()
 
@@ -162,11 +161,12 @@ def _reference(project: Project, stage: str) -> Rate:
 
 @dataclass(frozen=True)
 class _State:
-    """Whether the bundle is of the present configuration; identities of drivers and maps; what a run would refuse."""
+    """Whether the bundle is of the present configuration; identities of drivers, maps and a day; what is refused."""
 
     trained: bool = False
     drivers: str | None = None
     maps: str | None = None
+    day: str = ""
     refusals: tuple[str, ...] = ()
 
 
@@ -178,7 +178,7 @@ def _state(project: Project, *, compare: bool = True) -> _State:
         return _State()
     maps = project.mosaic_identity if trained else "of a bundle to come"
     refusals = () if project.fresh or not compare else _refusals(project)
-    return _State(trained, drivers, maps, refusals)
+    return _State(trained, drivers, maps, project.day_identity if trained else "", refusals)
 
 
 def _refusals(project: Project) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from smdown.grid import nominal_ratio
 from smdown.inference.baselines import bytes_for
 from smdown.inference.memory import Needs, task_bytes
 from smdown.inference.mosaic import members_spec, mosaic_spec
-from smdown.planning.counts import failed_tasks, find_cube, tile_count
+from smdown.inference.outline import sequence_bytes
+from smdown.planning.counts import failed_tasks, find_cube, find_map, tile_count
 from smdown.planning.inputs import Source, ingested
 from smdown.planning.model import StagePlan
 from smdown.planning.volumes import driver_bytes, halo_overhead, stored_bytes
@@ -42,6 +43,8 @@ class Facts:
         By stage, bytes on disk of a byte before compression, where that was measured.
     drivers, maps : str, optional
         Identities that cubes of drivers and maps must have to count as done; None where nobody can say.
+    day : str
+        Identity of a day of the map, by which a run will lengthen one; empty where nobody can say.
     """
 
     project: Project
@@ -50,6 +53,7 @@ class Facts:
     stored: Mapping[str, float] = field(default_factory=dict)
     drivers: str | None = None
     maps: str | None = None
+    day: str = ""
 
     @property
     def side(self) -> int:
@@ -79,8 +83,8 @@ def needs(project: Project) -> Needs:
     radius = max(getattr(network, "depth", 0) for network in networks.values())
     sequence = 0
     if spec.sequence is not None and "lstm" in networks:
-        side = config.prediction.cells_per_tile * spec.sequence_ratio + 2
-        sequence = 4 * spec.sequence.days * len(spec.sequence.drivers) * side * side
+        days, drivers = spec.sequence.days, len(spec.sequence.drivers)
+        sequence = sequence_bytes(project.predict_job, spec.sequence_ratio, days, drivers)
     members = len(networks) * config.training.members
     return Needs(len(spec.static), len(spec.dynamic), members, radius, sequence)
 
@@ -154,8 +158,7 @@ def predict_row(facts: Facts) -> StagePlan:
     """Return the row of `predict`."""
     project = facts.project
     job, wanted = project.predict_job, map_cubes(project)
-    done = _done(facts, job.mosaic_url, *([job.members_url] if job.members_url else []))
-    share = (facts.tiles - done) / facts.tiles
+    done, share = _left(facts, job.mosaic_url, *([job.members_url] if job.members_url else []))
     size = sum(stored_bytes(cube, facts.stored.get("predict")) for cube in wanted) * facts.share
     return StagePlan(
         "predict",
@@ -169,9 +172,11 @@ def predict_row(facts: Facts) -> StagePlan:
     )
 
 
-def _done(facts: Facts, *urls: str | None) -> int:
-    """Return the tiles that all of these cubes have."""
-    return min(facts.tiles, *(find_cube(url, facts.maps).done for url in urls))
+def _left(facts: Facts, *urls: str | None) -> tuple[int, float]:
+    """Return the tiles that all of these cubes have, and the part of tiles and days that is not written yet."""
+    found = [find_map(url, facts.maps, facts.day, facts.project.config.mapped_days) for url in urls]
+    done = min(facts.tiles, *(cube.done for cube in found))
+    return done, 0.0 if done == facts.tiles else 1.0 - min(1.0, *(cube.share for cube in found))
 
 
 def _driver_bytes(facts: Facts) -> int:
@@ -186,8 +191,7 @@ def baselines_row(facts: Facts) -> StagePlan:
     """Return the row of the baselines' maps, which `evaluate` makes."""
     project, job, spec = facts.project, facts.project.predict_job, facts.project.spec
     url = project.baselines_url
-    done = _done(facts, url)
-    share = (facts.tiles - done) / facts.tiles
+    done, share = _left(facts, url)
     size = stored_bytes(members_spec(job, BASELINES, "", {})) * facts.share
     return StagePlan(
         "baselines",

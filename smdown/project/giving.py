@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smdown.errors import ConfigError
@@ -35,6 +36,8 @@ def give(
     """
     if out is None and pyramid is None:
         raise ConfigError("got no place to write to; give --out or --pyramid")
+    if (out or pyramid or "").strip() == "":
+        raise ConfigError("got an empty --out or --pyramid; name a file or folder")
     if out is not None and pyramid is not None:
         raise ConfigError("got --out and --pyramid; give one at a time")
     unused = [f"--{name}" for name in ("crs", "resolution") if maps[name] is not None]
@@ -58,6 +61,9 @@ def _series(
     project: Project, progress: Progress, out: str, points: Sequence[str], polygons: Sequence[str], chosen: Any
 ) -> str:
     check_name(out)
+    for place in (*points, *polygons):
+        if Path(place).exists() and Path(out).exists() and Path(place).samefile(out):
+            raise ConfigError(f"got --out {out}, which is what places are read from; name another file")
     series = project.series(points, polygons, **chosen)
     for name in series.left_out:
         progress.say(f"{name} lies outside the map; left out")

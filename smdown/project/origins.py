@@ -147,7 +147,7 @@ def finished(project: Project, stages: Sequence[str]) -> bool:
     maps = (project.mosaic_url, project.members_url, project.baselines_url)
     if not tiles_of(project, *maps):
         return False
-    return "evaluate" not in stages or Evaluated(project).stands("metrics", project.evaluate_job.partials_url)
+    return "evaluate" not in stages or Evaluated(project).stands("metrics", project.evaluate_job.identity)
 
 
 class Evaluated:

@@ -398,10 +398,10 @@ class Project(Exports):
         if outcome.failed:
             return outcome
         evaluated, job = origins.Evaluated(self), self.evaluate_job
-        if not evaluated.stands("metrics", job.partials_url):
+        if not evaluated.stands("metrics", job.identity):
             evaluation.summarise(job)
-            evaluated.mark("metrics", job.partials_url)
-        parts = job.partials_url, self.bundle_digest, *results.sensitivity_parts(self)
+            evaluated.mark("metrics", job.identity)
+        parts = job.identity, self.bundle_digest, *results.sensitivity_parts(self)
         if self.config.evaluation.sensitivity and not evaluated.stands("sensitivity", *parts):
             with progress.stage("sensitivity", 1) as bar:
                 results.write_sensitivity(self, bar)

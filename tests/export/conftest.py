@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,24 @@ def mosaic(tmp_path_factory):
         cube.write("flags", np.isnan(field[part.slices]).astype(np.uint8) * 2, part, 1)
     cube.finish()
     return cube, field
+
+
+@pytest.fixture
+def growing(tmp_path):
+    """A maker of a mosaic with its first days; called again with more of them, it lengthens the same mosaic."""
+
+    def grow(days):
+        the_job = job(tmp_path / "growing", ratio=RATIO, days=tuple(days))
+        spec = replace(mosaic_spec(the_job, f"of {len(days)} days", {"bundle": "abc"}), day_identity="d")
+        cube = create_cube(the_job.mosaic_url, spec, resume=True)
+        window = the_job.grid.window
+        for day in cube.days_of(len(cube.batches) - 1):
+            for tile in the_job.grid.tiles(the_job.cells_per_tile):
+                cube.write("sm_surface", 0.2 + 0.1 * noise(tile.core, day), tile.core.relative_to(window), day)
+        cube.finish()
+        return cube.url
+
+    return grow
 
 
 @pytest.fixture(scope="session")

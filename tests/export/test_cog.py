@@ -87,6 +87,8 @@ def test_what_is_not_there_is_named(mosaic, tmp_path):
         export_cog(cube.url, "sm_surface", DAYS[1], tmp_path / "x.tif", "EPSG:0")
     with pytest.raises(ConfigError, match="units of EPSG:5070"):
         export_cog(cube.url, "sm_surface", DAYS[1], tmp_path / "x.tif", "EPSG:5070", 0.0003)
+    with pytest.raises(ConfigError, match=r"wider than the map.*degree"):
+        export_cog(cube.url, "sm_surface", DAYS[1], tmp_path / "x.tif", "EPSG:4326", 30)
     for bad in (0, -30, float("nan")):
         with pytest.raises(ConfigError, match="resolution"):
             export_cog(cube.url, "sm_surface", DAYS[1], tmp_path / "x.tif", resolution=bad)

@@ -217,6 +217,17 @@ def test_layers_and_days_join_one_by_one(mosaic, tmp_path):
     ]
 
 
+def test_days_that_were_appended_to_the_mosaic_join(growing, tmp_path):
+    home = tmp_path / "out"
+    export_maps(growing(DAYS[:1]), home, layers=["sm_surface"])
+    first = home / DAYS[0] / f"sm_surface_{DAYS[0]}.tif"
+    before = first.stat().st_mtime_ns
+    export_maps(growing(DAYS[:2]), home, layers=["sm_surface"])
+    assert first.stat().st_mtime_ns == before
+    items = pystac.Collection.from_file(str(home / "collection.json")).get_items()
+    assert sorted(str(item.datetime)[:10] for item in items) == list(DAYS[:2])
+
+
 def test_degrees_and_nameless_systems_are_described(mosaic, tmp_path):
     export_maps(mosaic[0].url, tmp_path / "a", layers=["sm_surface"], days=[DAYS[1]], crs="EPSG:4326")
     export_maps(

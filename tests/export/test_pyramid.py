@@ -136,6 +136,20 @@ def test_some_layers_of_some_days(mosaic, tmp_path):
         export_pyramid(mosaic[0].url, url, layers=["sm_surface"], days=[DAYS[0]], levels=2)
 
 
+def test_days_that_were_appended_to_the_mosaic_join(growing, tmp_path):
+    url = export_pyramid(growing(DAYS[:1]), str(tmp_path / "p.zarr"), levels=2)
+    old = {p: p.stat().st_mtime_ns for p in Path(url).glob("*/sm_*/c/0/*/*")}
+    mosaic = growing(DAYS[:2])
+    export_pyramid(mosaic, url, levels=2)
+    assert old
+    assert {p: p.stat().st_mtime_ns for p in old} == old
+    whole = export_pyramid(mosaic, str(tmp_path / "whole.zarr"), levels=2)
+    for level in (0, 1):
+        xr.testing.assert_equal(open_level(url, level).sm_surface, open_level(whole, level).sm_surface)
+    with pytest.raises(CubeError, match=r"layers was .*; name a new place, or remove it$"):
+        export_pyramid(mosaic, url, layers=["flags"], levels=2)
+
+
 def test_bad_requests(mosaic, make_square, tmp_path):
     with pytest.raises(ConfigError, match="levels"):
         export_pyramid(mosaic[0].url, str(tmp_path / "p.zarr"), levels=0)

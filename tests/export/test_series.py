@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 from smdown.cubes import open_cube
-from smdown.errors import ConfigError, CubeError, InputError
+from smdown.errors import ConfigError, CubeError, InputError, ResourceError
 from smdown.export import point_series, polygon_series, read_points, read_polygons, write_series
 from smdown.export.places import Point, Polygon
 from tests.inference.fakes import DAYS
@@ -174,6 +174,7 @@ RING = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]
     [
         ("{", "no GeoJSON"),
         ("[]", "no GeoJSON feature"),
+        ({"type": "FeatureCollection", "features": 5}, "no GeoJSON feature"),
         ({"type": "FeatureCollection", "features": []}, "no GeoJSON feature"),
         ({"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}}, "type Point"),
         ({"type": "Feature", "geometry": None}, "type None"),
@@ -190,6 +191,23 @@ def test_bad_polygons_are_named(tmp_path, document, message):
     with pytest.raises(InputError, match=message) as found:
         read_polygons([str(path)])
     assert "\n" not in str(found.value)
+
+
+def test_polygons_are_named_by_what_is_there(tmp_path):
+    shape = {"type": "Polygon", "coordinates": [RING]}
+    abouts = ({"id": None, "properties": {"name": "a"}}, {"properties": {"name": None}}, {"properties": [1]}, {"id": 0})
+    features = [{"type": "Feature", "geometry": shape, **about} for about in abouts]
+    (tmp_path / "p.json").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    assert [polygon.name for polygon in read_polygons([str(tmp_path / "p.json")])] == ["a", "2", "3", "0"]
+
+
+def test_a_table_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").write_text("mine")
+    for name in ("folder.csv", "file/table.csv"):
+        with pytest.raises(ResourceError, match="could not write"):
+            write_series(pd.DataFrame({"time": ["2020-01-01"]}), str(tmp_path / name))
+    assert {p.name for p in tmp_path.iterdir()} == {"folder.csv", "file"}
 
 
 def test_missing_files_are_named(tmp_path):

@@ -162,9 +162,27 @@ def test_wrong_use_is_refused_in_one_line():
 
 
 @pytest.mark.parametrize(
-    ("limits", "scale"), [((0.0, 0.9), 1e-4), ((0.0, 100.0), 5e-3), ((-40.0, 3.0), 2e-3), ((280.0, 325.0), 2e-2)]
+    ("limits", "scale"),
+    [
+        ((0.0, 0.9), 1e-4),
+        ((0.0, 100.0), 5e-3),
+        ((-40.0, 3.0), 2e-3),
+        ((280.0, 325.0), 2e-2),
+        ((0.0, 1e-3), 5e-8),
+        ((0.0, 1e-5), 5e-10),
+    ],
 )
 def test_the_scale_holds_the_valid_range(limits, scale):
     layer = LayerJob("x", "s", "v", valid_range=limits)
     assert layer.scale == pytest.approx(scale)
     assert max(abs(v) for v in layer.bounds) / layer.scale <= 32000
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1e-9), (0.0, 1e-3), (250.0, 330.0), (9e4, 1.1e5)])
+def test_layers_of_any_magnitude_are_met_or_flagged(low, high, kind):
+    width = high - low
+    field = (low + width * np.random.default_rng(0).uniform(0.2, 0.6, (30, 60))).astype(np.float32)
+    out, unmet = constrain(field, np.array([[low + 0.7 * width, high + 0.02 * width]]), 30, low, high, kind)
+    assert unmet.tolist() == [[False, True]]
+    assert abs(means(out, 30)[0, 0] - (low + 0.7 * width)) < max(1e-4 * width, 2e-7 * high)

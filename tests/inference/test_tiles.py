@@ -126,6 +126,19 @@ def test_missing_coarse_values_stay_missing(tmp_path, run):
     assert cube.complete
 
 
+@pytest.mark.parametrize("cells_per_tile", [1, 2, 3])
+def test_what_is_said_of_missing_cells_does_not_depend_on_tiles(tmp_path, cells_per_tile):
+    the_job = job(tmp_path, cells_per_tile=cells_per_tile)
+    hole = the_job.grid.window.expand(-2)
+    drivers = FakeDrivers(missing_coarse=frozenset({(401, 801), (404, 802)}), holes={"ndvi": hole, "sand": hole})
+    the_engine = dataclasses.replace(engine(drivers), applicability=Far())
+    expected = whole(the_job, the_engine)
+    for tile in the_job.grid.tiles(cells_per_tile):
+        maps, part = TilePredictor(the_job, tile, the_engine).day(DAY), tile.core.relative_to(the_job.grid.window)
+        np.testing.assert_array_equal(maps.flags, expected.flags[part.slices])
+        np.testing.assert_array_equal(maps.dissimilarity, expected.dissimilarity[part.slices])
+
+
 def test_a_tile_without_coarse_values_reads_no_drivers(tmp_path):
     drivers = FakeDrivers(missing_days=frozenset(DAYS))
     maps = whole(job(tmp_path), engine(drivers))

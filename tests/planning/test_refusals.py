@@ -86,6 +86,15 @@ def test_plan_refuses_a_profile_that_is_too_small(tmp_path):
     assert not (tmp_path / "w").exists()
 
 
+def test_a_tile_wider_than_the_map_needs_no_more_than_the_map(tmp_path):
+    side = max(demo(tmp_path / "w").config.grid.cells.shape)
+    whole, wider = (
+        make_plan(demo(tmp_path / "w", f"prediction.cells_per_tile={cells}"), Profile(), calibrate=False)
+        for cells in (side, 100 * side)
+    )
+    assert [stage.task_bytes for stage in wider.stages] == [stage.task_bytes for stage in whole.stages]
+
+
 def test_a_full_disk_is_refused_by_plan_and_dry_run(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")  # noqa: PYI024
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 10**6))

@@ -19,7 +19,7 @@ from smdown.grid import EASE2_M09, NestedGrid, RasterGrid, Window
 from smdown.networks import CNNConfig, DNNConfig, LSTMConfig
 from smdown.networks.build import build_network
 from smdown.planning import make_plan
-from smdown.planning.counts import failed_tasks, find_cube, tile_count
+from smdown.planning.counts import Found, failed_tasks, find_cube, find_map, tile_count
 from smdown.planning.rates import Rate, measured, multiplications
 from smdown.planning.sample import best_places
 from smdown.planning.volumes import STORED, driver_bytes, halo_overhead, raw_bytes, stored_bytes
@@ -82,6 +82,23 @@ def test_finished_tiles_are_those_with_all_receipts(tmp_path):
     assert find_cube(url).done == len(cube.done()) == 2
     assert find_cube(url, "mine").done == 2
     assert find_cube(url, "another").done == 0
+
+
+def test_of_a_map_that_lacks_days_only_these_are_planned(tmp_path):
+    url, days = str(tmp_path / "map.zarr"), ("2020-01-01", "2020-01-02", "2020-01-03", "2020-01-05")
+    raster, timed = RasterGrid("EPSG:6933", 0.0, 0.0, 10.0, -10.0, 64, 32), (Variable("b", ("time", "y", "x")),)
+
+    def make(count):
+        identity = f"of {count} days"
+        return create_cube(url, CubeSpec(raster, timed, days[:count], 32, 16, identity, day_identity="d"), resume=True)
+
+    make(1).finish()
+    cube = make(3)
+    cube.commit(0, 0, 1)
+    assert find_map(url, "of 3 days", "d", days[:3]) == find_cube(url) == Found(1, cube.spec, 4 / 6)
+    assert find_map(url, "of 4 days", "d", days) == Found(0, cube.spec, 4 / 6 * 3 / 4)
+    assert find_map(url, "of 4 days", "d", days[1:]) == find_map(url, "of 4 days", "", days) == Found()
+    assert find_map(url, "of 4 days", "another", days) == Found()
 
 
 def test_each_step_is_read_once_however_many_days_share_it():
