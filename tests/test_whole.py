@@ -290,6 +290,13 @@ def test_export_opens_in_gdal(done, tmp_path):
         assert file.crs.to_epsg() == 32614
         assert file.overviews(1)
         assert file.nodata is not None
+    (tmp_path / "mine.tif").write_text("of somebody")
+    for name, said in (("mine.tif", "is no map of ours; name another file"), ("map.nc", "or a folder, which is not")):
+        code, _, err = smdown("export", project, "--workdir", work, "--out", tmp_path / name)
+        assert code == 2
+        assert said in err
+    assert (tmp_path / "mine.tif").read_text() == "of somebody"
+    assert not (tmp_path / "map.nc").exists()
 
 
 def test_export_gives_folders_pyramids_and_tables(done, tmp_path):

@@ -113,7 +113,7 @@ def export_cog(
     CubeError
         If the mosaic has no such variable or day, or that day is not finished.
     ConfigError
-        If the grid is impossible, or the file is not local.
+        If the grid is impossible, or the file is not local, or one that is there is not a map of ours.
     ResourceError
         If the file cannot be written.
     """
@@ -121,7 +121,10 @@ def export_cog(
     cube = open_cube(mosaic_url)
     (described,), (place,) = choose(cube, (variable,), (day,))
     source = Source(cube, described, place, target_grid(cube.raster, crs, resolution))
-    if standing(target) != (source.made_from, described.name, source.day):
+    there = standing(target)
+    if there is None and target.exists():
+        raise ConfigError(f"got {path}, which is there and is no map of ours; name another file, or remove it")
+    if there != (source.made_from, described.name, source.day):
         write_cog(source, target)
     return target
 

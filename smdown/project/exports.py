@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 Names = str | Sequence[str] | None
 """One, several or all."""
+_OTHER_FILES = {
+    *(".nc", ".nc4", ".h5", ".hdf5", ".png", ".jpg", ".jpeg", ".jp2", ".img", ".vrt"),
+    *(".json", ".geojson", ".gpkg", ".shp", ".zip", ".txt", ".xlsx", ".html"),
+}
 
 
 class Exports:
@@ -75,6 +79,7 @@ class Exports:
         grid: dict[str, Any] = {"crs": crs, "resolution": resolution}
         layers, days = _names(layer), _names(day)
         if Path(out).suffix.lower() not in (".tif", ".tiff"):
+            _refuse_other_files(out)
             more: dict[str, Any] = {"stac": stac, "name": self.config.name, "tell": tell}
             return str(exporting.export_maps(self.mosaic_url, out, layers=layers, days=days, **grid, **more))
         if len(layers) > 1 or len(days) > 1:
@@ -143,3 +148,10 @@ class Exports:
 
 def _names(value: Names) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def _refuse_other_files(out: str | Path) -> None:
+    """Raise ConfigError where a folder of maps would be called as a file of another kind."""
+    kind = Path(out).suffix.lower()
+    if kind in _OTHER_FILES and not Path(out).is_dir():
+        raise ConfigError(f"got {out}; give a file that ends in .tif, or a folder, which is not called {kind}")

@@ -213,7 +213,9 @@ def test_a_finished_file_is_kept_and_another_is_made_anew(mosaic, tmp_path):
         keys = (MADE_FROM, "variable", "TIFFTAG_DATETIME")
         assert [old[k] for k in keys] != [new[k] for k in keys]
     path.write_bytes(b"no map")
-    assert rasterio.open(export_cog(url, "sm_surface", DAYS[1], path)).count == 1
+    with pytest.raises(ConfigError, match="is there and is no map of ours; name another file, or remove it"):
+        export_cog(url, "sm_surface", DAYS[1], path)
+    assert path.read_bytes() == b"no map"
 
 
 def test_an_unfinished_map_is_refused(make_square, tmp_path):

@@ -228,6 +228,10 @@ def test_a_folder_without_a_run_is_one_line(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ConfigError, match="damaged"):
         read_status(str(tmp_path))
+    for record in ('{"stages": {"predict": 5}}', '{"stages": [1]}', '{"now": {"stage": "train"}, "state": "running"}'):
+        (tmp_path / "run.json").write_text(record)
+        with pytest.raises(ConfigError, match=r"run\.json, which no run of smdown has written .* remove it"):
+            read_status(str(tmp_path))
 
 
 def test_a_record_that_is_another_s_now_is_left_alone(tmp_path):
