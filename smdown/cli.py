@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -465,9 +466,10 @@ def _status() -> int:
         return 1 if isinstance(error, IncompleteError) else 2
     except SystemExit as error:
         return int(error.code or 0)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a fault of ours, of which Python would tell with every secret in it
         if not is_disk_full(error):
-            raise
+            sys.stderr.write(redact("".join(traceback.format_exception(error))))
+            return 1
         _complain(f"stopped: no space is left ({error}); free some, then run the same command again to go on")
         return 1
     return 0

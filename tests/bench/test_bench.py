@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 
     (tmp_path / "file").touch()
     for name in ("file", "file/below"):
-        with pytest.raises(ConfigError, match="cannot be written .*; name another folder"):
+        with pytest.raises(ConfigError, match=r"cannot be written .*; name another folder"):
             run_bench(load_profile("serial"), tmp_path / name, QUIET)
 
 
