@@ -12,9 +12,9 @@ from smdown.bench.measure import LIMITS, Row
 from smdown.bench.meter import Meter, metered
 from smdown.bench.report import bench_table, efficiency
 from smdown.cubes import CubeSpec, Variable, create_cube
-from smdown.errors import ConfigError
+from smdown.errors import ConfigError, ResourceError
 from smdown.grid import EASE2_M09, NestedGrid, Window
-from smdown.runtime import Profile, load_profile, open_progress
+from smdown.runtime import Outcome, Profile, load_profile, open_progress
 from smdown.runtime.clusters import Adaptive, LocalCluster, SlurmCluster
 from tests.pipeline import smdown
 
@@ -114,3 +114,16 @@ def test_a_place_whose_workers_come_and_go_is_measured_with_all_of_them():
     jobs = SlurmCluster(workers=Adaptive(maximum=8), memory=2**30, walltime="01:00:00")
     assert _all_of(Profile(cluster=jobs)).cluster.fewest_workers == 8, "none would come without work"
     assert _all_of(Profile()) == Profile()
+
+
+def test_a_measurement_that_lost_a_worker_counts_for_nothing(tmp_path, monkeypatch):
+    from smdown.bench import measure
+
+    monkeypatch.setattr(measure, "slots_of", lambda _: {"left": 1})
+    monkeypatch.setattr(measure, "plan_of", lambda *_: None)
+    monkeypatch.setattr(measure, "execute", lambda *_, **__: Outcome("predict", 1, 0, 1))
+    bench = measure.Bench(None, object(), tmp_path / "results", QUIET)
+    bench._once("predict", ["left"], 1)
+    bench.slots = {"left": 1, "gone": 1}
+    with pytest.raises(ResourceError, match="a worker was lost meanwhile"):
+        bench._once("predict", ["left"], 1)
