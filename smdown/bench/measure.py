@@ -164,6 +164,8 @@ class Bench:
             outcome = execute(plan, self.client, self.progress, workers=workers if self.client is not None else None)
         if outcome.failed:
             raise ResourceError(f"stage {stage} could not be measured: {next(iter(outcome.failed.values()))}")
+        if outcome.workers_lost or (self.client is not None and not self.slots.keys() <= slots_of(self.client).keys()):
+            raise ResourceError(f"stage {stage} could not be measured: a worker was lost meanwhile; run it again")
         return outcome, outcome.seconds
 
     @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from distributed import Client
+from distributed import Client, Status
 from distributed.security import Security
 
 from smdown.errors import ConfigError, ResourceError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from smdown.runtime.profile import Profile
 
 _LONGEST_NOTICE_S = 300
+_AGAIN_S = 30.0
+"""Seconds after which a job is submitted again that the batch system refused."""
 
 
 @contextmanager
@@ -40,6 +43,7 @@ def open_batch(cluster: SlurmCluster | PbsCluster, profile: Profile) -> Iterator
         If no job can be submitted.
     """
     with make_batch(cluster, profile) as jobs, Client(jobs) as client:
+        _submit_first(jobs, cluster.kind)
         # Even a fixed number is kept by adapting: only so is a job replaced that reached its walltime.
         fewest, most = cluster.fewest_workers, cluster.most_workers
         jobs.adapt(minimum=fewest, maximum=most, wait_count=30 if isinstance(cluster.workers, Adaptive) else 1)
@@ -52,11 +56,48 @@ def make_batch(cluster: SlurmCluster | PbsCluster, profile: Profile) -> Any:
         import dask_jobqueue
     except ImportError as error:
         raise ConfigError('batch systems need dask-jobqueue; pip install "smdown[cluster]"') from error
-    kind = "SLURMCluster" if isinstance(cluster, SlurmCluster) else "PBSCluster"
+    made = dask_jobqueue.SLURMCluster if isinstance(cluster, SlurmCluster) else dask_jobqueue.PBSCluster
     try:
-        return getattr(dask_jobqueue, kind)(**job_options(cluster, profile))
+        return made(job_cls=_tried_again(made.job_cls), **job_options(cluster, profile))
     except (OSError, RuntimeError, ValueError) as error:
         raise ResourceError(f"got {' '.join(str(error).split())} from the batch system {cluster.kind}") from error
+
+
+def _tried_again(job: Any) -> Any:
+    """Return a class of jobs one of which that is refused fails for itself, and makes room for another after a while.
+
+    Left alone it would count as a worker that is to come, and break the end of a run that was done without it.
+    """
+
+    class Job(job):
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except Exception:
+                self.status = Status.failed
+                asyncio.get_running_loop().call_later(_AGAIN_S, self.forget)
+                raise
+
+        def forget(self) -> None:
+            cluster = self._cluster() if self._cluster is not None else None
+            if cluster is not None and cluster.workers.get(self.name) is self:
+                del cluster.workers[self.name]
+                cluster.worker_spec.pop(self.name, None)
+
+    return Job
+
+
+def _submit_first(jobs: Any, kind: str) -> None:
+    """Submit one job, so that a place that takes none says so: to wait for its workers would last for ever."""
+    jobs.worker_spec.update(jobs.new_worker_spec())
+    try:
+        jobs.sync(jobs._correct_state)  # noqa: SLF001 - what scale() calls, without its answer
+    except (OSError, RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise ResourceError(
+            f"got no job from the batch system {kind} ({said}); correct the profile (queue, account, directives), and "
+            "run the command where jobs can be submitted"
+        ) from error
 
 
 def job_options(cluster: SlurmCluster | PbsCluster, profile: Profile) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def make_certificates(folder: Path, days: int = 365) -> Path:
     Parameters
     ----------
     folder : Path
-        Made readable for its owner alone; must not hold certificates.
+        Made readable for its owner alone, if it is not there; must not hold certificates. The files are in any case.
     days : int
         How long they hold.
 
@@ -46,9 +46,13 @@ def make_certificates(folder: Path, days: int = 365) -> Path:
     if any((home / name).exists() for name in (AUTHORITY, CERTIFICATE, KEY)):
         raise ConfigError(f"got --out {folder}, which holds certificates; name a new folder, or remove them")
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        home.chmod(0o700)
-        for name, content in _made(days).items():
+        made = _made(days)
+    except OverflowError as error:
+        raise ConfigError(f"got --days {days}, which no calendar holds; name fewer") from error
+    try:
+        if not home.is_dir():  # the permissions of one that is there are its owner's affair
+            home.mkdir(mode=0o700, parents=True)
+        for name, content in made.items():
             _write_private(home / name, content)
     except OSError as error:
         raise ConfigError(f"got --out {folder}, which cannot be written ({error}); name another folder") from error

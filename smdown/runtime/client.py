@@ -93,6 +93,8 @@ def dashboard_link(profile: Profile, client: Client | None) -> str | None:
     if client is None or not asked:
         return None
     served = client.scheduler_info(n_workers=0).get("services", {}).get("dashboard")
+    if served and profile.cluster.kind in ("slurm", "pbs"):  # the scheduler is here, and shows it to this machine alone
+        return f"http://127.0.0.1:{served}/status"
     return str(client.dashboard_link) if served else None
 
 

@@ -18,9 +18,9 @@ class Model(BaseModel):
 
 def parse_bytes(value: str | int) -> int:
     """Return a size such as ``4GiB`` as a number of bytes."""
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool):
         return value
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", str(value).strip().lower())
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([a-z]*)", str(value).strip().lower())
     if match is None or match[2] not in _UNITS:
         raise ValueError("a size is a number and one of B, KiB, MiB, GiB, TiB, as in 4GiB")
     return int(float(match[1]) * _UNITS[match[2]])
@@ -36,7 +36,9 @@ def parse_walltime(value: Any) -> int:
 
 
 Bytes = Annotated[PositiveInt, BeforeValidator(parse_bytes)]
-Dashboard = Annotated[int | None, Field(description="Port of the dashboard on loopback; none by default.")]
+Dashboard = Annotated[
+    int | None, Field(ge=0, le=65535, description="Port of the dashboard on loopback; none by default.")
+]
 
 
 class Adaptive(Model):

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import Any, ClassVar
 
 from distributed import Client, LocalCluster, Nanny, Status, Worker, WorkerPlugin
 
@@ -51,6 +51,35 @@ class _Undisturbed(WorkerPlugin):
         del worker
         if threading.current_thread() is threading.main_thread():
             ignore_stop_signals()
+
+
+class _Tidy(Nanny):
+    """A nanny that takes back what it put into this process's environment for its worker to be born with.
+
+    Left there, it would be inherited by whatever the user starts next, and Numba refuses to compile in a process that
+    has its threads and is told of another number of them.
+    """
+
+    _starting = 0
+    _before: ClassVar[dict[str, str | None]] = {}
+
+    async def instantiate(self) -> Status:
+        """Start the worker; the last of those that start at once puts the environment right."""
+        if not _Tidy._starting:
+            _Tidy._before = {}
+        _Tidy._starting += 1
+        for name in self.pre_spawn_env:
+            _Tidy._before.setdefault(name, os.environ.get(name))
+        try:
+            return await super().instantiate()
+        finally:
+            _Tidy._starting -= 1
+            if not _Tidy._starting:
+                for name, value in _Tidy._before.items():
+                    if value is None:
+                        os.environ.pop(name, None)
+                    else:
+                        os.environ[name] = value
 
 
 class _Spread(LocalCluster):
@@ -95,6 +124,7 @@ def _start(profile: clusters.LocalCluster) -> LocalCluster:
         n_workers=0 if gpus else workers,
         threads_per_worker=profile.threads,
         processes=True,
+        worker_class=_Tidy,
         memory_limit=profile.memory,
         host="127.0.0.1",
         dashboard_address=dashboard,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveInt, StringConstraints, ValidationError, model_validator
 
 from smdown.errors import ConfigError
 from smdown.runtime.clusters import Cluster, ExistingCluster, LocalCluster, Model, SerialCluster
@@ -44,13 +44,19 @@ class TrainingPlace(Model):
     strategy: Literal["auto", "ddp"] = Field("auto", description="How devices share the work; auto is ddp for several.")
 
 
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+EnvironmentValue = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+
+
 class Profile(Model):
     """A cluster, and what its workers need."""
 
     version: Literal[1] = 1
     cluster: Cluster = LocalCluster()
     retries: int = Field(2, ge=0, description="How often a failed task is tried again.")
-    environment: dict[str, str] = Field(default_factory=lambda: dict(ALLOCATOR), description="Workers' environment.")
+    environment: dict[EnvironmentName, EnvironmentValue] = Field(
+        default_factory=lambda: dict(ALLOCATOR), description="Workers' environment."
+    )
     tls: str | None = Field(
         None, description="Folder of certificates (smdown cluster certs); by default what SMDOWN_TLS_DIR names."
     )
@@ -90,7 +96,7 @@ def load_profile(path: str | Path | None) -> Profile:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise ConfigError(f"got the profile {path}, which cannot be read ({reason}); name a YAML file") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the last two of dates and of endless nesting
         raise ConfigError(f"got the profile {path}, which is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"got the profile {path}, which holds no keys; see cluster/profiles/ for examples")
@@ -98,6 +104,8 @@ def load_profile(path: str | Path | None) -> Profile:
         return _with_certificates(Profile.model_validate(expand_variables(data, f"the profile {path}")))
     except ValidationError as error:
         raise ConfigError(f"profile {path}: {describe(error, Profile)}") from error
+    except RecursionError as error:
+        raise ConfigError(f"got the profile {path}, which holds itself (*name within &name); write it out") from error
 
 
 def _with_certificates(profile: Profile) -> Profile:

@@ -42,6 +42,7 @@ def tls_config(folder: str) -> dict[str, Any]:
         if not (home / name).is_file():
             raise ConfigError(f"got tls: {folder}, which has no {name}; make the files with smdown cluster certs")
     _check_age(home / CERTIFICATE)
+    _check_fit(home)
     pair = {"cert": str(home / CERTIFICATE), "key": str(home / KEY)}
     return {
         "distributed.comm.require-encryption": True,
@@ -66,6 +67,21 @@ def _check_age(certificate: Path) -> None:
     end = datetime.fromtimestamp(ssl.cert_time_to_seconds(found["notAfter"]), UTC)
     if end < datetime.now(UTC):
         raise ConfigError(f"got {certificate}, which ended on {end:%Y-%m-%d}; make new ones with smdown cluster certs")
+
+
+def _check_fit(home: Path) -> None:
+    """Refuse files of several folders; Dask would take them for a scheduler that does not answer."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    wrong = home / AUTHORITY
+    try:
+        context.load_verify_locations(wrong)
+        wrong = home / KEY
+        context.load_cert_chain(home / CERTIFICATE, wrong)
+    except OSError as error:  # that of TLS is one, too
+        raise ConfigError(
+            f"got {wrong}, which does not belong to {CERTIFICATE} beside it or cannot be read "
+            f"({error.strerror or error}); copy all files of one folder, or make new ones with smdown cluster certs"
+        ) from error
 
 
 def check_encrypted(address: str, tls: str | None, *, insecure: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from smdown.cubes.lease import Owner
 from smdown.errors import ConfigError
 from smdown.redact import redact, redact_all
 from smdown.runlog import FAILED, read_json
+from smdown.runtime.attempt import one_line
 
 RESULTS = (("report", "report.html"), ("map", "mosaic.zarr"), ("metrics", "evaluation/metrics.json"),
            ("performance", "performance"))  # fmt: skip
@@ -115,6 +117,16 @@ def read_status(workdir: str) -> RunStatus:
     ConfigError
         If no run is there, or its record is damaged.
     """
+    try:
+        return _read_status(workdir)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # not the shape of a record
+        if isinstance(error, ConfigError):
+            raise
+        place = redact(join(workdir, "run.json"))
+        raise ConfigError(f"got {place}, which is damaged ({type(error).__name__}: {error}); remove it") from error
+
+
+def _read_status(workdir: str) -> RunStatus:
     record, owner = _read(workdir, "run.json"), Owner.decode(get(join(workdir, LEASE)) or b"")
     living = owner is not None and not owner.gone
     if not record and not living:
@@ -130,12 +142,12 @@ def _told(workdir: str, record: Mapping[str, Any], owner: Owner | None, *, livin
     state = _state(record, owner if living else None)
     return RunStatus(
         workdir,
-        record.get("name", ""),
-        record.get("command", ""),
+        str(record.get("name", "")),
+        str(record.get("command", "")),
         state,
-        record.get("started", owner.started if owner and not record else ""),
-        record.get("updated", ""),
-        record.get("reason", ""),
+        str(record.get("started", owner.started if owner and not record else "")),
+        str(record.get("updated", "")),
+        str(record.get("reason", "")),
         str(owner) if living else "",
         round(max(0.0, time.time() - owner.seen), 1) if owner is not None and living else None,
         _stages(record, _read(workdir, FAILED), state),
@@ -144,10 +156,16 @@ def _told(workdir: str, record: Mapping[str, Any], owner: Owner | None, *, livin
 
 
 def _read(workdir: str, name: str) -> dict[str, Any]:
+    place = join(workdir, name)
     try:
-        return read_json(join(workdir, name))
-    except ValueError as error:
-        raise ConfigError(f"got {redact(join(workdir, name))}, which is damaged ({error}); remove it") from error
+        found: object = read_json(place)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"got {redact(place)}, which is damaged ({error}); remove it") from error
+    except Exception as error:  # a bucket or server answers in its own ways
+        raise ConfigError(f"got {redact(place)}, which cannot be read ({one_line(error)}); correct it") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"got {redact(place)}, which is damaged (it holds no keys); remove it")
+    return found
 
 
 def _state(record: Mapping[str, Any], holder: Owner | None) -> str:

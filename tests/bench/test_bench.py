@@ -12,10 +12,10 @@ from smdown.bench.measure import LIMITS, Row
 from smdown.bench.meter import Meter, metered
 from smdown.bench.report import bench_table, efficiency
 from smdown.cubes import CubeSpec, Variable, create_cube
-from smdown.errors import ConfigError
+from smdown.errors import ConfigError, ResourceError
 from smdown.grid import EASE2_M09, NestedGrid, Window
-from smdown.runtime import Profile, load_profile, open_progress
-from smdown.runtime.clusters import LocalCluster
+from smdown.runtime import Outcome, Profile, load_profile, open_progress
+from smdown.runtime.clusters import Adaptive, LocalCluster, SlurmCluster
 from tests.pipeline import smdown
 
 QUIET = open_progress(quiet=True)
@@ -69,6 +69,8 @@ def test_what_cubes_read_and_write_is_counted_by_whoever_asks(tmp_path):
 def test_every_stage_is_measured_with_one_worker_and_with_two(tmp_path):
     from smdown.bench import run_bench
 
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / "mine").touch()
     profile = Profile(cluster=LocalCluster(workers=2, memory=3 * 2**30))
     table, files = run_bench(profile, tmp_path, QUIET, cells=(1, 2), seconds=0.05)
     assert table.row_count == 12
@@ -84,7 +86,9 @@ def test_every_stage_is_measured_with_one_worker_and_with_two(tmp_path):
     assert by["write", 1]["written_mb"] > by["resample", 1]["written_mb"] == 0
     assert found["submission"]["submitted_s"] < found["submission"]["done_s"]
     assert files[1].read_bytes()[:4] == b"\x89PNG"
-    assert not (tmp_path / "tmp").exists()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"tmp", "region-1x2", "bench.json", "bench.png"}
+    assert (tmp_path / "tmp" / "mine").exists(), "what lay in the folder before is nobody else's"
 
 
 def test_an_unknown_stage_is_named(tmp_path):
@@ -93,3 +97,33 @@ def test_an_unknown_stage_is_named(tmp_path):
     with pytest.raises(ConfigError, match="got --stage dream; legal ones are nothing, resample"):
         run_bench(load_profile("serial"), tmp_path, QUIET, stages=["dream"])
     assert smdown("bench", "--cells", "4by4", "--workdir", tmp_path)[0] == 2
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
+    from smdown.bench import run_bench
+
+    (tmp_path / "file").touch()
+    for name in ("file", "file/below"):
+        with pytest.raises(ConfigError, match=r"cannot be written .*; name another folder"):
+            run_bench(load_profile("serial"), tmp_path / name, QUIET)
+
+
+def test_a_place_whose_workers_come_and_go_is_measured_with_all_of_them():
+    from smdown.bench.run import _all_of
+
+    jobs = SlurmCluster(workers=Adaptive(maximum=8), memory=2**30, walltime="01:00:00")
+    assert _all_of(Profile(cluster=jobs)).cluster.fewest_workers == 8, "none would come without work"
+    assert _all_of(Profile()) == Profile()
+
+
+def test_a_measurement_that_lost_a_worker_counts_for_nothing(tmp_path, monkeypatch):
+    from smdown.bench import measure
+
+    monkeypatch.setattr(measure, "slots_of", lambda _: {"left": 1})
+    monkeypatch.setattr(measure, "plan_of", lambda *_: None)
+    monkeypatch.setattr(measure, "execute", lambda *_, **__: Outcome("predict", 1, 0, 1))
+    bench = measure.Bench(None, object(), tmp_path / "results", QUIET)
+    bench._once("predict", ["left"], 1)
+    bench.slots = {"left": 1, "gone": 1}
+    with pytest.raises(ResourceError, match="a worker was lost meanwhile"):
+        bench._once("predict", ["left"], 1)

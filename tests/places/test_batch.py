@@ -99,6 +99,36 @@ def test_jobs_that_end_are_replaced_and_their_tasks_done_again(tmp_path, tls, mo
         time.sleep(0.1)
 
 
+def refusing_slurm(path, first):
+    """Write an sbatch that takes only some of the jobs."""
+    home = fake_slurm(path)
+    (home / "sbatch").rename(home / "taking")
+    (home / "sbatch").write_text(f"""#!/bin/bash
+echo x >> "{path}/calls"
+(( $(wc -l < "{path}/calls") {first} )) || {{ echo "invalid partition: nope" >&2; exit 1; }}
+exec "{home}/taking" "$@"
+""")
+    (home / "sbatch").chmod(0o755)
+    return f"{home}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_batch_system_that_takes_no_job_says_why(tmp_path, tls, monkeypatch, there):
+    path = refusing_slurm(tmp_path / "slurm", "< 0") if there else str(tmp_path)
+    monkeypatch.setenv("PATH", path)
+    profile = slurm_profile(tmp_path / "slurm.yaml", tls, "{minimum: 0, maximum: 2}")
+    wanted = "got no job from the batch system slurm .*" + ("invalid partition: nope" if there else "sbatch")
+    with pytest.raises(ResourceError, match=wanted), open_client(profile):
+        pass
+
+
+def test_a_job_that_is_refused_once_is_submitted_again(tmp_path, tls, monkeypatch):
+    monkeypatch.setattr(batch, "_AGAIN_S", 1.0)
+    monkeypatch.setenv("PATH", refusing_slurm(tmp_path / "slurm", "!= 2"))
+    with open_client(slurm_profile(tmp_path / "slurm.yaml", tls)) as client:
+        client.wait_for_workers(2, timeout=60)
+
+
 def _runs(pid):
     try:
         os.killpg(pid, 0)

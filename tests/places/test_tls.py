@@ -56,6 +56,16 @@ def test_certificates_are_for_their_owner_alone(tls):
         make_certificates(tls / "key.pem" / "in a file")
 
 
+def test_a_folder_that_is_there_keeps_its_permissions(tmp_path):
+    tmp_path.chmod(0o755)
+    make_certificates(tmp_path, 1)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
+    with pytest.raises(ConfigError, match="got --days 99999999, which no calendar holds"):
+        make_certificates(tmp_path / "never", 99_999_999)
+    assert not (tmp_path / "never").exists()
+
+
 def test_certificates_that_are_missing_broken_or_over_are_named(tls, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"has no ca\.pem; make the files with smdown cluster certs"):
         tls_config(str(tmp_path))
@@ -64,6 +74,15 @@ def test_certificates_that_are_missing_broken_or_over_are_named(tls, tmp_path, m
     (tmp_path / "cert.pem").write_text("nothing")
     with pytest.raises(ConfigError, match=r"cert\.pem, which is no certificate"):
         tls_config(str(tmp_path))
+    (tmp_path / "cert.pem").write_bytes((tls / "cert.pem").read_bytes())
+    assert tls_config(str(tmp_path))
+    other = make_certificates(tmp_path / "other", 1)
+    for name in ("ca.pem", "key.pem"):
+        good = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes((other / name).read_bytes() if name == "key.pem" else b"nothing")
+        with pytest.raises(ConfigError, match=rf"{name}, which does not belong to cert\.pem beside it"):
+            tls_config(str(tmp_path))
+        (tmp_path / name).write_bytes(good)
     old = make_certificates(tmp_path / "old", 1)
     monkeypatch.setattr("smdown.runtime.security.datetime", _InAYear)
     with pytest.raises(ConfigError, match="which ended on"):

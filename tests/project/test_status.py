@@ -274,3 +274,38 @@ def test_a_record_that_cannot_be_written_for_a_while_ends_nothing(tmp_path, monk
             bar.advance(Receipt("a"))
         monkeypatch.setattr(runlog, "put", real)
     assert record(tmp_path)["state"] == "finished"
+
+
+@pytest.mark.parametrize("text", [
+    "[1]", '"x"', '{"now": 3}', '{"now": {"stage": "predict"}}', '{"stages": {"predict": {}}}', '{"order": 4}',
+    '{"state": "running", "owner": "x"}', "{cut",
+])  # fmt: skip
+def test_a_record_of_another_shape_is_one_line(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"run\.json, which is damaged \(.*\); remove it"):
+        read_status(str(tmp_path))
+
+
+def test_a_place_that_cannot_be_read_is_one_line_without_its_secrets(monkeypatch):
+    def refuse(url):
+        raise RuntimeError(f"no bucket of the name\n{url}")
+
+    monkeypatch.setattr("smdown.status.reading.read_json", refuse)
+    with pytest.raises(ConfigError, match="which cannot be read") as caught:
+        read_status("s3://k:planted@b/x")
+    assert "planted" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_traceback_holds_no_secret(monkeypatch, capsys):
+    from smdown import cli
+
+    def broken():
+        raise KeyError("s3://k:planted@b/x")
+
+    monkeypatch.setattr(cli, "app", broken)
+    assert cli._status() == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "s3://***@b/x" in said
+    assert "planted" not in said

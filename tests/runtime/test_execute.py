@@ -144,6 +144,25 @@ def test_a_task_that_takes_too_much_memory_is_to_blame_and_nobody_else(cluster, 
     assert outcome.workers_lost
 
 
+def test_tasks_bound_to_a_worker_that_is_gone_are_done_elsewhere(cluster, tmp_path):
+    tasks = [TrialTask(f"t{n}", str(tmp_path)) for n in range(5)]
+    outcome = execute(plan_of(tasks), cluster, QUIET, workers=["tcp://127.0.0.1:1"])
+    assert len(outcome.receipts) == 5, "waiting for it would last for ever"
+
+
+def test_the_environment_of_workers_is_not_left_to_this_process(tmp_path):
+    before = dict(os.environ)
+    profile = Profile(cluster=LocalCluster(workers=2), environment={"OF_WORKERS": "abc"})
+    with open_client(profile) as client:
+        assert "OF_WORKERS" not in os.environ
+        assert "NUMBA_NUM_THREADS" not in os.environ or "NUMBA_NUM_THREADS" in before
+        task = TrialTask("kills", str(tmp_path), deaths=1)
+        assert execute(plan_of([task]), client, QUIET).receipts
+        assert set(client.run(os.getenv, "OF_WORKERS").values()) == {"abc"}, "that of a worker that was replaced, too"
+    own = {"__DASK_PARENT_PID", "PYTEST_CURRENT_TEST"}
+    assert {k: v for k, v in os.environ.items() if k not in own} == {k: v for k, v in before.items() if k not in own}
+
+
 def test_a_full_disk_ends_the_plan_instead_of_failing_each_task(client, tmp_path):
     tasks = [TrialTask(f"t{i:02}", str(tmp_path), seconds=0.02) for i in range(40)]
     tasks[5] = TrialTask("t05", str(tmp_path), full=True)

@@ -79,6 +79,14 @@ def test_an_address_may_come_from_the_environment(write, monkeypatch):
     ("- a list", r"holds no keys; see cluster/profiles/"),
     ("", r"holds no keys"),
     ("cluster: {kind: [}", r"not YAML"),
+    ("cluster: {kind: 2020-13-45}", r"not YAML: month must be in"),
+    ("environment: &a {X: *a}", r"holds itself"),
+    ("[" * 5000, r"not YAML: .*recursion"),
+    ("cluster: {kind: local, memory: " + "9" * 400 + "GiB}", r"memory: a size is"),
+    ("cluster: {kind: local, memory: true}", r"memory: a size is"),
+    ("cluster: {kind: local, dashboard: 70000}", r"dashboard: .*65535, got '70000'"),
+    ('environment: {"A=B": c}', r"environment.*match pattern"),
+    ('environment: {A: "c\\0d"}', r"environment.A: .*match pattern"),
 ])  # fmt: skip
 def test_a_mistake_is_one_line_that_helps(write, text, wanted):
     with pytest.raises(ConfigError, match=wanted) as caught:
