@@ -153,7 +153,8 @@ class Bench:
             "compute": busy - meter.read_s - meter.write_s,
             "scheduler": whole - busy,
         }
-        shares = {name: round(max(0.0, parts[name]) / whole, 4) for name in LIMITS}
+        spent = {name: max(0.0, parts[name]) for name in LIMITS}  # several threads may read for one task
+        shares = {name: round(part / sum(spent.values()), 4) for name, part in spent.items()}
         megabytes = meter.read_bytes / 1e6, meter.written_bytes / 1e6
         return Row(stage, scaling, len(workers), tasks, seconds, outcome.pixels / 1e6, shares, *megabytes)
 

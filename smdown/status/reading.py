@@ -131,14 +131,6 @@ def _read_status(workdir: str) -> RunStatus:
     living = owner is not None and not owner.gone
     if not record and not living:
         raise ConfigError(f"got {redact(workdir)}, which holds no run; name the --workdir of one")
-    try:
-        return _told(workdir, record, owner, living=living)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        name = redact(join(workdir, "run.json"))
-        raise ConfigError(f"got {name}, which no run of smdown has written ({error!r}); remove it") from error
-
-
-def _told(workdir: str, record: Mapping[str, Any], owner: Owner | None, *, living: bool) -> RunStatus:
     state = _state(record, owner if living else None)
     return RunStatus(
         workdir,

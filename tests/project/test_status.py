@@ -230,7 +230,7 @@ def test_a_folder_without_a_run_is_one_line(tmp_path):
         read_status(str(tmp_path))
     for record in ('{"stages": {"predict": 5}}', '{"stages": [1]}', '{"now": {"stage": "train"}, "state": "running"}'):
         (tmp_path / "run.json").write_text(record)
-        with pytest.raises(ConfigError, match=r"run\.json, which no run of smdown has written .* remove it"):
+        with pytest.raises(ConfigError, match=r"run\.json, which is damaged .* remove it"):
             read_status(str(tmp_path))
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from smdown.errors import IncompleteError, ResourceError
 from smdown.plan import Plan
-from smdown.runtime import Profile, StoppedError, execute, open_client, open_progress
+from smdown.runtime import Profile, StoppedError, execute, local, open_client, open_progress
 from smdown.runtime import client as clients
 from smdown.runtime.clusters import ExistingCluster, LocalCluster, SerialCluster
 from smdown.runtime.profile import ALLOCATOR
@@ -150,8 +150,16 @@ def test_tasks_bound_to_a_worker_that_is_gone_are_done_elsewhere(cluster, tmp_pa
     assert len(outcome.receipts) == 5, "waiting for it would last for ever"
 
 
+def settled():
+    """Return the environment once no worker of an earlier test is being started again."""
+    deadline = time.monotonic() + 60
+    while local._Tidy._starting and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return dict(os.environ)
+
+
 def test_the_environment_of_workers_is_not_left_to_this_process(tmp_path):
-    before = dict(os.environ)
+    before = settled()
     profile = Profile(cluster=LocalCluster(workers=2), environment={"OF_WORKERS": "abc"})
     with open_client(profile) as client:
         assert "OF_WORKERS" not in os.environ
@@ -160,7 +168,7 @@ def test_the_environment_of_workers_is_not_left_to_this_process(tmp_path):
         assert execute(plan_of([task]), client, QUIET).receipts
         assert set(client.run(os.getenv, "OF_WORKERS").values()) == {"abc"}, "that of a worker that was replaced, too"
     own = {"__DASK_PARENT_PID", "PYTEST_CURRENT_TEST"}
-    assert {k: v for k, v in os.environ.items() if k not in own} == {k: v for k, v in before.items() if k not in own}
+    assert {k: v for k, v in settled().items() if k not in own} == {k: v for k, v in before.items() if k not in own}
 
 
 def test_a_full_disk_ends_the_plan_instead_of_failing_each_task(client, tmp_path):
