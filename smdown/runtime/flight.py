@@ -41,7 +41,7 @@ class Flight:
     record : callable
         Hears what became of each task.
     workers : sequence of str, optional
-        Addresses of those that are used as long as any of them is there; all by default.
+        Addresses of those that may be used, and are waited for; all by default.
     """
 
     def __init__(
@@ -102,9 +102,7 @@ class Flight:
             self._submit(task)
 
     def _submit(self, task: TileTask) -> None:
-        # One that is bound to a worker that never comes back would wait for ever.
-        bound = {} if self._workers is None else {"workers": self._workers, "allow_other_workers": True}
-        future = self._client.submit(attempt, self._run, task, self._retries, pure=False, **bound)
+        future = self._client.submit(attempt, self._run, task, self._retries, pure=False, workers=self._workers)
         self._aloft[future.key] = task, future
         self._landed.add(future)
 

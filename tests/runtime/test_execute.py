@@ -9,9 +9,10 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from distributed import get_worker
 
 from smdown.errors import IncompleteError, ResourceError
-from smdown.plan import Plan
+from smdown.plan import Plan, Receipt
 from smdown.runtime import Profile, StoppedError, execute, local, open_client, open_progress
 from smdown.runtime import client as clients
 from smdown.runtime.clusters import ExistingCluster, LocalCluster, SerialCluster
@@ -144,10 +145,17 @@ def test_a_task_that_takes_too_much_memory_is_to_blame_and_nobody_else(cluster, 
     assert outcome.workers_lost
 
 
-def test_tasks_bound_to_a_worker_that_is_gone_are_done_elsewhere(cluster, tmp_path):
-    tasks = [TrialTask(f"t{n}", str(tmp_path)) for n in range(5)]
-    outcome = execute(plan_of(tasks), cluster, QUIET, workers=["tcp://127.0.0.1:1"])
-    assert len(outcome.receipts) == 5, "waiting for it would last for ever"
+def where(task):
+    time.sleep(0.05)
+    return Receipt(task.key, notes=(get_worker().address,))
+
+
+def test_tasks_bound_to_a_worker_stay_with_it_while_others_are_idle(cluster, tmp_path):
+    bound = sorted(cluster.scheduler_info(n_workers=-1)["workers"])[:1]
+    tasks = tuple(TrialTask(f"t{n:02}", str(tmp_path)) for n in range(40))
+    outcome = execute(Plan("trial", tasks, where, 1), cluster, QUIET, workers=bound)
+    assert set(outcome.notes) == set(bound), "a measurement of one worker is of that one"
+    assert len(outcome.receipts) == 40
 
 
 def settled():
@@ -279,7 +287,7 @@ _SCRIPT = """
 import signal
 import sys
 from smdown.errors import IncompleteError
-from smdown.plan import Plan
+from smdown.plan import Plan, Receipt
 from smdown.runtime import Profile, execute, open_client, open_progress
 from smdown.runtime.clusters import LocalCluster
 from smdown.testing import TrialTask, run_trial
