@@ -221,6 +221,7 @@ def test_a_traceback_for_us_holds_no_secret(monkeypatch, capsys):
     err = capsys.readouterr().err
     assert err.startswith("Traceback")
     assert "in broken" in err
+    assert "s3://***@bucket/map" in err
     assert "hidden-word" not in err
 
 
